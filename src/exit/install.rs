@@ -1,0 +1,237 @@
+//! Makes a supervisor the global one that owns the end of the process.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::io::Write;
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+
+use super::guard::{Guard, Parts};
+use super::signal::{self, Signals};
+use crate::supervisor::registry::{self, Core, Entry, ExitStyle, Message};
+use crate::supervisor::worker::{Traits, Worker};
+use crate::supervisor::{
+    current, logging, roots, Cause, EntryKind, ShutdownReport, Supervisor, SupervisorBuilder,
+};
+use crate::sys;
+
+/// Why [`SupervisorBuilder::install`] did not install.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum InstallError {
+    /// A guard exists already.
+    AlreadyInstalled,
+    /// The global supervisor is being shut down.
+    ShuttingDown,
+    /// The program has a handler for this signal (SIGINT or SIGTERM) already.
+    HandlerExists(i32),
+    /// ctrlc would not install its handler; mostly because the program has set one with ctrlc itself.
+    Ctrlc(ctrlc::Error),
+    /// The system would not tell or change what a signal does.
+    Signals(io::Error),
+    /// The coordinator thread could not be started.
+    Thread(io::Error),
+}
+
+impl fmt::Display for InstallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const OWN: &str = "install with `.signals(false)` and call \
+                           `sundown::request_shutdown(Cause::Signal(n))` from the handler that is there";
+        match self {
+            InstallError::AlreadyInstalled => {
+                f.write_str("sundown is installed already: keep one guard, in main")
+            }
+            InstallError::ShuttingDown => f.write_str(
+                "the global supervisor is shutting down: install again when that is through",
+            ),
+            InstallError::HandlerExists(signal) => {
+                let name = sys::signal_name(*signal).unwrap_or("a signal");
+                write!(f, "the program has a handler for {name} already: {OWN}")
+            }
+            InstallError::Ctrlc(ctrlc::Error::MultipleHandlers) => {
+                write!(f, "the program has set a handler with ctrlc already: {OWN}")
+            }
+            InstallError::Ctrlc(error) => write!(f, "ctrlc cannot install its handler: {error}"),
+            InstallError::Signals(error) => {
+                write!(f, "cannot read or change what signals do: {error}")
+            }
+            InstallError::Thread(error) => {
+                write!(f, "cannot start the coordinator thread: {error}")
+            }
+        }
+    }
+}
+
+impl Error for InstallError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            InstallError::Ctrlc(error) => Some(error),
+            InstallError::Signals(error) | InstallError::Thread(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl SupervisorBuilder {
+    /// Makes this the global supervisor and has it own the end of the process: Ctrl-C, SIGTERM and SIGHUP ask for a shutdown, and
+    /// a shutdown that `main` did not start ends the process when it is through. Call it in `main`, and keep the guard there.
+    ///
+    /// If the global supervisor is in use already (something was spawned), it takes these settings and keeps its workers. A signal
+    /// that is ignored (`nohup`) stays so; a SIGHUP handler of the program's own is left alone.
+    ///
+    /// # Errors
+    ///
+    /// See [`InstallError`]. Nothing is changed then.
+    #[track_caller]
+    pub fn install(self) -> Result<Guard, InstallError> {
+        let location = Location::caller();
+        let core = roots::global_to_install(self.name, self.settings)
+            .map_err(|_| InstallError::ShuttingDown)?;
+        let (sender, messages) = crossbeam_channel::unbounded();
+        {
+            let mut registry = core.registry.lock();
+            if registry.coordinator.is_some() {
+                return Err(InstallError::AlreadyInstalled);
+            }
+            registry.coordinator = Some(sender.clone());
+        }
+        // From here on, what fails is undone.
+        let undo = |error| {
+            core.registry.lock().coordinator = None;
+            error
+        };
+        let signals = match self.signals {
+            true => Some(Signals::install(sender.clone(), &core).map_err(undo)?),
+            false => None,
+        };
+        let theirs = Arc::clone(&core);
+        let coordinator = std::thread::Builder::new()
+            .name("sundown".into())
+            .spawn(move || coordinate(&theirs, &messages))
+            .map_err(|error| undo(InstallError::Thread(error)))?;
+        let main = Arc::new(Worker::new(
+            registry::main_id(),
+            Traits {
+                kind: EntryKind::Main,
+                name: Some(Arc::from("main")),
+                location,
+                grace: Some(Duration::MAX), // until the deadline, whatever the workers get
+                daemon: false,
+                critical: false,
+            },
+            None,
+        ));
+        main.attach_thread(std::thread::current());
+        current::set_main();
+        {
+            let mut registry = core.registry.lock();
+            registry.exit_style = Some(self.exit_style);
+            registry.main = Some(Arc::clone(&main));
+            registry
+                .untold
+                .insert(main.id, Entry::Worker(Arc::clone(&main)));
+        }
+        Ok(Guard {
+            parts: Some(Parts {
+                core,
+                main,
+                coordinator,
+                signals,
+            }),
+        })
+    }
+}
+
+/// Installs with the default settings: `let _guard = sundown::init()?;` as the first line of `main`.
+///
+/// # Errors
+///
+/// See [`InstallError`].
+#[track_caller]
+pub fn init() -> Result<Guard, InstallError> {
+    Supervisor::builder().install()
+}
+
+/// The coordinator thread: waits for a request, carries it out, and ends the process unless somebody else does.
+fn coordinate(core: &Arc<Core>, messages: &Receiver<Message>) {
+    match messages.recv() {
+        Ok(Message::Signal(signal)) => {
+            core.begin(Cause::Signal(signal), false);
+        }
+        Ok(Message::Requested) => {}
+        Ok(Message::Done) | Err(_) => return,
+    }
+    let (by_leaver, deadline, cause) = {
+        let registry = core.registry.lock();
+        let cause = registry.cause.clone().unwrap_or(Cause::Requested);
+        (registry.by_leaver, registry.deadline, cause)
+    };
+    if by_leaver {
+        core.drive_or_wait();
+        return;
+    }
+    // The process ends after this: what is nested in no supervisor goes as well, with no more time than we have.
+    roots::shut_down_all(&cause, deadline);
+    let report = core.drive_or_wait();
+    let leaving = core.registry.lock().leaving;
+    let hears = core.main_hears.load(std::sync::atomic::Ordering::Relaxed);
+    if leaving || hears {
+        wait_for_the_end(messages, deadline);
+    }
+    end_process(core, &report);
+}
+
+/// `main` (or a thread that is exiting) ends the process. Returns at the deadline if that has not happened.
+fn wait_for_the_end(messages: &Receiver<Message>, deadline: Option<Instant>) {
+    // Nobody tells us to go on: the messages that may still come are of signals.
+    loop {
+        let more = match deadline {
+            Some(deadline) => messages.recv_deadline(deadline),
+            None => messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match more {
+            Ok(_) => {}
+            Err(RecvTimeoutError::Timeout) => return,
+            Err(RecvTimeoutError::Disconnected) => {
+                // Every sender is gone, so there is no channel left to wait on.
+                let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
+                std::thread::sleep(left.unwrap_or(Duration::MAX));
+                return;
+            }
+        }
+    }
+}
+
+/// Ends the process from the coordinator thread.
+fn end_process(core: &Core, report: &ShutdownReport) {
+    // What was printed and not flushed: `main` may hold the lock of stdout, so this is bounded too.
+    logging::bounded(Duration::from_millis(200), || {
+        // Nobody is left to be told that standard output is gone.
+        let _ = std::io::stdout().flush();
+    });
+    let style = core
+        .registry
+        .lock()
+        .exit_style
+        .unwrap_or(ExitStyle::AsSignal);
+    if let Cause::Signal(signal) = *report.cause() {
+        signal::end_after(signal, style);
+    }
+    let code = i32::from(report.exit_code());
+    // `process::exit` runs the atexit handlers of others, which may hang, and pauses for ever if another thread is exiting
+    // already: then that one ends the process, or this does.
+    let watchdog = std::thread::Builder::new()
+        .name("sundown".into())
+        .spawn(move || {
+            std::thread::sleep(Duration::from_secs(1));
+            sys::exit_now(code)
+        });
+    match watchdog {
+        Ok(_) => std::process::exit(code),
+        Err(_) => sys::exit_now(code),
+    }
+}

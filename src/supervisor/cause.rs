@@ -1,0 +1,67 @@
+//! Why a shutdown began.
+
+use std::fmt;
+
+use crate::supervisor::report::Printable;
+use crate::sys;
+
+/// Why a shutdown began. The first cause wins; later ones change nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// Somebody asked for it: `shutdown()`, or `request_shutdown` with this cause.
+    Requested,
+    /// `main` returned, or the guard was dropped.
+    Returned,
+    /// A panic unwound `main` and with it the guard.
+    Panicked,
+    /// The process is exiting with this code: `sundown::exit`, `std::process::exit`.
+    Exit(i32),
+    /// This signal came.
+    Signal(i32),
+    /// A critical worker ended.
+    #[non_exhaustive]
+    WorkerEnded {
+        /// Its name, if it had one.
+        name: Option<String>,
+        /// Whether it panicked.
+        panicked: bool,
+    },
+}
+
+impl Cause {
+    /// The code with which a process ends that has no say of its own: 128 + n for a signal, 1 for a critical worker that
+    /// failed, 101 for a panic in `main`, the given code for an exit, else 0.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Cause::Requested | Cause::Returned => 0,
+            Cause::Panicked => 101,
+            // The system keeps the low eight bits of a code.
+            Cause::Exit(code) => (code & 0xff) as u8,
+            Cause::Signal(signal) => 128_i32.saturating_add(*signal).clamp(0, 255) as u8,
+            Cause::WorkerEnded { panicked, .. } => u8::from(*panicked),
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::Requested => f.write_str("a request"),
+            Cause::Returned => f.write_str("the end of main"),
+            Cause::Panicked => f.write_str("a panic in main"),
+            Cause::Exit(code) => write!(f, "exit({code})"),
+            Cause::Signal(signal) => match sys::signal_name(*signal) {
+                Some(name) => f.write_str(name),
+                None => write!(f, "signal {signal}"),
+            },
+            Cause::WorkerEnded { name, panicked } => {
+                let how = if *panicked { "panic" } else { "end" };
+                match name {
+                    Some(name) => write!(f, "the {how} of critical worker {}", Printable(name)),
+                    None => write!(f, "the {how} of an unnamed critical worker"),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! The core: who is registered, and how everything registered is brought to its end.
+//!
+//! Read in this order: [`Cause`] and [`ShutdownReport`] say why and what; `callback`, `worker` and `hook` are the records;
+//! `registry` holds them in order; `walk` runs callbacks that may hang; `shutdown` goes through the steps; `roots` begins
+//! it when the process exits. [`Supervisor`] is the handle on all that.
+
+mod builder;
+mod callback;
+mod cause;
+pub(crate) mod current;
+mod hook;
+pub(crate) mod logging;
+pub(crate) mod registry;
+mod report;
+mod report_entry;
+mod report_text;
+pub(crate) mod roots;
+mod shutdown;
+mod walk;
+pub(crate) mod worker;
+
+use std::fmt;
+use std::panic::Location;
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub use builder::SupervisorBuilder;
+pub(crate) use callback::{describe_panic, drop_quietly, Job};
+pub use cause::Cause;
+pub use hook::Hook;
+pub use registry::{ExitStyle, Order};
+pub use report::{CallbackFault, EntryKind, EntryReport, Outcome, ShutdownReport, WorkerId};
+
+use hook::HookRecord;
+use registry::{Core, Entry};
+
+use crate::stop::StopToken;
+
+/// Owns the registry of workers and hooks, and runs the shutdown.
+///
+/// One supervisor is global: `sundown::thread::spawn` on a thread that is no worker registers with it. Make others for parts
+/// of a program that end on their own, or nest them with [`child`](Supervisor::child) for tiers: everything in a newer
+/// child is gone before anything older is told to stop.
+///
+/// Cheap to clone; all clones are the same supervisor. Dropping the last handle stops nothing: what is registered stays so,
+/// and is shut down when the process exits.
+///
+/// ```
+/// use sundown::Supervisor;
+///
+/// let supervisor = Supervisor::new();
+/// let worker = supervisor.worker().name("ticker".into()).spawn_with(|stop| stop.wait())?;
+/// let report = supervisor.shutdown();
+/// assert!(report.is_clean(), "{report}");
+/// assert_eq!(report.entries()[0].name(), Some("ticker"));
+/// worker.join().unwrap();
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Supervisor {
+    pub(crate) core: Arc<Core>,
+}
+
+/// One worker as it stands: what [`Supervisor::workers`] lists.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct WorkerInfo {
+    /// Its number.
+    pub id: WorkerId,
+    /// Its name, if it has one.
+    pub name: Option<String>,
+    /// Where it was spawned.
+    pub location: &'static Location<'static>,
+    /// The name of the supervisor that it belongs to, if that has one.
+    pub supervisor: Option<String>,
+    /// How long it has been registered.
+    pub age: Duration,
+    /// How long ago it was told to stop; `None` if it was not.
+    pub told: Option<Duration>,
+    /// Told to stop, but not waited for.
+    pub daemon: bool,
+    /// When it ends, the supervisor shuts down.
+    pub critical: bool,
+}
+
+impl Supervisor {
+    /// A supervisor of its own, with the default settings: a deadline of 8 s and no grace shorter than that.
+    pub fn new() -> Supervisor {
+        Supervisor::builder().build()
+    }
+
+    /// Settings for a new supervisor.
+    pub fn builder() -> SupervisorBuilder {
+        SupervisorBuilder::new()
+    }
+
+    /// The global supervisor, made when it is first asked for.
+    pub fn global() -> Supervisor {
+        Supervisor {
+            core: roots::global(),
+        }
+    }
+
+    /// The supervisor of the worker that this thread is, else the global one.
+    pub fn current() -> Supervisor {
+        Supervisor {
+            core: current::core().unwrap_or_else(roots::global),
+        }
+    }
+
+    /// The name it was built with.
+    pub fn name(&self) -> Option<&str> {
+        self.core.name.as_deref()
+    }
+
+    /// A supervisor nested in this one, as an entry of it: it has its whole shutdown in its turn. It inherits deadline, grace and
+    /// order, and never gets longer than what is left of its parent's deadline.
+    ///
+    /// Once this supervisor is stopping there is no turn left to take: then the child is this supervisor itself, so that what
+    /// a worker starts for its clean-up still runs and is joined.
+    #[track_caller]
+    pub fn child(&self, name: impl Into<String>) -> Supervisor {
+        let name = Arc::from(name.into());
+        match self.core.register_child(name, Location::caller()) {
+            Some(core) => Supervisor { core },
+            None => self.clone(),
+        }
+    }
+
+    /// Registers a callback that runs in its turn while workers are told to stop, before any is joined. It runs on a helper
+    /// thread, at most once, and is given up after 1 s (a quarter of the deadline if that is less).
+    ///
+    /// While the supervisor is stopping, it runs at once; afterwards it never does, which is logged.
+    #[track_caller]
+    pub fn on_shutdown(
+        &self,
+        name: impl Into<String>,
+        hook: impl FnOnce() + Send + 'static,
+    ) -> Hook {
+        self.register_hook(EntryKind::OnShutdown, name.into(), Box::new(hook))
+    }
+
+    /// Registers a callback that runs when all workers have been joined or given up, newest first: also when there are
+    /// stragglers. It runs on a helper thread, at most once, and is given up after 1 s (a quarter of the deadline if that is
+    /// less).
+    ///
+    /// Afterwards it never runs, which is logged.
+    #[track_caller]
+    pub fn on_exit(&self, name: impl Into<String>, hook: impl FnOnce() + Send + 'static) -> Hook {
+        self.register_hook(EntryKind::OnExit, name.into(), Box::new(hook))
+    }
+
+    #[track_caller]
+    fn register_hook(&self, kind: EntryKind, name: String, job: Job) -> Hook {
+        let name: Arc<str> = Arc::from(name);
+        let location = Location::caller();
+        let at_exit = kind == EntryKind::OnExit;
+        let mut job = Some(job);
+        let made = |id| {
+            let job = job.take().unwrap_or_else(|| Box::new(|| ()));
+            HookRecord::new(id, kind, Arc::clone(&name), location, job)
+        };
+        let record = self.core.register_hook(made, at_exit).unwrap_or_else(|_| {
+            logging::log(
+                log::Level::Warn,
+                format_args!(
+                    "{} {} came after the shutdown and will not run ({location})",
+                    kind.label(),
+                    report::Printable(&name)
+                ),
+            );
+            Arc::new(HookRecord::never(kind, Arc::clone(&name), location))
+        });
+        Hook {
+            record,
+            core: Arc::downgrade(&self.core),
+        }
+    }
+
+    /// Asks for a shutdown and returns at once; a thread of the supervisor's own carries it out. True if this was the first
+    /// request: its cause is the one that counts.
+    pub fn request_shutdown(&self, cause: Cause) -> bool {
+        self.core.request(cause)
+    }
+
+    /// Whether a shutdown has been requested. One atomic load.
+    pub fn is_shutting_down(&self) -> bool {
+        self.main_hears();
+        self.core.is_stopping()
+    }
+
+    /// A token that stops when a shutdown is requested. (A worker's own token stops when its turn comes.)
+    pub fn stop_token(&self) -> StopToken {
+        self.main_hears();
+        self.core.stop.token()
+    }
+
+    /// Blocks until a shutdown is requested, and says why. It does not wait for the shutdown's end: return from `main` then,
+    /// or call [`shutdown`](Supervisor::shutdown).
+    pub fn wait_for_shutdown(&self) -> Cause {
+        self.main_hears();
+        self.core.wait_for_request()
+    }
+
+    /// Asks for a shutdown and waits for its end: at the latest a little after the deadline. Everyone who calls this gets the
+    /// same report.
+    ///
+    /// A worker of this supervisor, or of one nested in it, may call this: it is not waited for. From a callback or hook of
+    /// such a shutdown it cannot wait, and returns what has happened so far, with
+    /// [`is_complete`](ShutdownReport::is_complete) false.
+    pub fn shutdown(&self) -> ShutdownReport {
+        self.core.shutdown(Cause::Requested)
+    }
+
+    /// The workers that are registered here and in nested supervisors, oldest first.
+    pub fn workers(&self) -> Vec<WorkerInfo> {
+        let mut workers = Vec::new();
+        collect_workers(&self.core, &mut workers);
+        workers.sort_by_key(|worker| worker.id);
+        workers
+    }
+
+    /// `main` has shown that it can be told, so a shutdown gives it until the deadline to leave.
+    fn main_hears(&self) {
+        // Relaxed: `take_untold` reads it; a shutdown that is under way just now may or may not see it.
+        if current::is_main() && !self.core.main_hears.load(Ordering::Relaxed) {
+            self.core.main_hears.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Adds what is registered with `core` and below it. One registry's lock at a time.
+fn collect_workers(core: &Core, into: &mut Vec<WorkerInfo>) {
+    if !core.is_ours() {
+        return;
+    }
+    let mut children = Vec::new();
+    {
+        let registry = core.registry.lock();
+        let told = registry.told.iter().map(|told| &told.entry);
+        for entry in told.chain(registry.untold.values()) {
+            match entry {
+                Entry::Worker(worker) => {
+                    if worker.is_gone() || worker.traits.kind == EntryKind::Main {
+                        continue;
+                    }
+                    into.push(WorkerInfo {
+                        id: worker.id,
+                        name: worker.traits.name.as_deref().map(str::to_owned),
+                        location: worker.traits.location,
+                        supervisor: core.name.as_deref().map(str::to_owned),
+                        age: worker.began.elapsed(),
+                        told: worker.told().as_ref().map(Instant::elapsed),
+                        daemon: worker.traits.daemon,
+                        critical: worker.traits.critical,
+                    });
+                }
+                Entry::Child(child) => children.extend(child.core.upgrade()),
+                Entry::Hook(_) => {}
+            }
+        }
+    }
+    for child in children {
+        collect_workers(&child, into);
+    }
+}
+
+impl Default for Supervisor {
+    fn default() -> Self {
+        Supervisor::new()
+    }
+}
+
+impl fmt::Debug for Supervisor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Supervisor")
+            .field("name", &self.core.name)
+            .field("shutting_down", &self.core.is_stopping())
+            .finish_non_exhaustive()
+    }
+}

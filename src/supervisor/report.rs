@@ -1,0 +1,257 @@
+//! What happened in a shutdown, as a whole and to each entry.
+
+use std::fmt;
+use std::num::NonZeroU64;
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::supervisor::cause::Cause;
+
+/// The number of something registered: a worker, a hook, a nested supervisor. Unique in the process, and greater than that
+/// of everything registered before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkerId(pub(crate) NonZeroU64);
+
+impl WorkerId {
+    /// The number itself.
+    pub fn get(self) -> u64 {
+        self.0.get()
+    }
+}
+
+impl fmt::Display for WorkerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}
+
+/// What kind of thing an entry of the report is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EntryKind {
+    /// A thread that the library spawned.
+    Worker,
+    /// A scoped thread: told by us, joined by its scope.
+    Scoped,
+    /// A thread that was spawned elsewhere and adopted.
+    Adopted,
+    /// The thread that installed the supervisor, when it can be told.
+    Main,
+    /// An `on_shutdown` hook.
+    OnShutdown,
+    /// An `on_exit` hook.
+    OnExit,
+    /// A nested supervisor; its own entries follow.
+    Supervisor,
+}
+
+impl EntryKind {
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            EntryKind::Worker => "worker",
+            EntryKind::Scoped => "scoped worker",
+            EntryKind::Adopted => "adopted worker",
+            EntryKind::Main => "main",
+            EntryKind::OnShutdown => "on_shutdown hook",
+            EntryKind::OnExit => "on_exit hook",
+            EntryKind::Supervisor => "supervisor",
+        }
+    }
+}
+
+/// How an entry ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// It came to its end: a worker was joined, a hook returned.
+    Finished,
+    /// It panicked, with this message (a payload that is no string is described as such).
+    Panicked(String),
+    /// It was still running when its time was up.
+    Straggler,
+    /// It asked for the shutdown and waits for it, so it was not waited for.
+    Caller,
+    /// A daemon: told to stop, not waited for, still running.
+    Daemon,
+}
+
+/// What went wrong with an entry's callback.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CallbackFault {
+    /// It panicked, with this message.
+    Panicked(String),
+    /// It did not return within its limit, and was left behind.
+    Hung,
+}
+
+/// What happened to one entry.
+#[derive(Clone, Debug)]
+pub struct EntryReport {
+    pub(crate) kind: EntryKind,
+    pub(crate) id: WorkerId,
+    pub(crate) name: Option<Arc<str>>,
+    pub(crate) location: &'static Location<'static>,
+    pub(crate) outcome: Outcome,
+    pub(crate) callback: Option<Duration>,
+    pub(crate) fault: Option<CallbackFault>,
+    pub(crate) told: Duration,
+    pub(crate) waited: Duration,
+}
+
+impl EntryReport {
+    /// What it is.
+    pub fn kind(&self) -> EntryKind {
+        self.kind
+    }
+
+    /// Its number.
+    pub fn id(&self) -> WorkerId {
+        self.id
+    }
+
+    /// Its name, if it has one.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Where it was spawned or registered.
+    pub fn location(&self) -> &'static Location<'static> {
+        self.location
+    }
+
+    /// How it ended.
+    pub fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+
+    /// How long its terminate callback (or the hook) ran; `None` if it had none, or if it did not return.
+    pub fn callback(&self) -> Option<Duration> {
+        self.callback
+    }
+
+    /// What went wrong with its callback, if anything did.
+    pub fn callback_fault(&self) -> Option<&CallbackFault> {
+        self.fault.as_ref()
+    }
+
+    /// When it was told to stop, counted from the beginning of the shutdown.
+    pub fn told(&self) -> Duration {
+        self.told
+    }
+
+    /// How long it went on after it had been told: until it was gone, or until it was given up.
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    /// Still running when its time was up: the worker, or its callback.
+    pub fn is_straggler(&self) -> bool {
+        self.outcome == Outcome::Straggler || self.fault == Some(CallbackFault::Hung)
+    }
+
+    /// Nothing went wrong with it.
+    pub fn is_clean(&self) -> bool {
+        self.fault.is_none()
+            && matches!(
+                self.outcome,
+                Outcome::Finished | Outcome::Caller | Outcome::Daemon
+            )
+    }
+}
+
+/// What happened in a shutdown. Everyone who called `shutdown` gets the same one; cloning is cheap.
+///
+/// Its `Display` is written for an operator: a summary, then a line for each entry, the stuck and the slow first.
+#[derive(Clone, Debug)]
+pub struct ShutdownReport {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    cause: Cause,
+    elapsed: Duration,
+    complete: bool,
+    entries: Vec<EntryReport>,
+}
+
+impl ShutdownReport {
+    pub(crate) fn new(
+        cause: Cause,
+        elapsed: Duration,
+        complete: bool,
+        entries: Vec<EntryReport>,
+    ) -> Self {
+        ShutdownReport {
+            inner: Arc::new(Inner {
+                cause,
+                elapsed,
+                complete,
+                entries,
+            }),
+        }
+    }
+
+    /// Why the shutdown began.
+    pub fn cause(&self) -> &Cause {
+        &self.inner.cause
+    }
+
+    /// How long it took, from the request to the end of the last `on_exit` hook.
+    pub fn elapsed(&self) -> Duration {
+        self.inner.elapsed
+    }
+
+    /// Every entry, in the order in which they were told to stop, then the `on_exit` hooks in the order in which they ran.
+    /// The entries of a nested supervisor follow that of the supervisor itself.
+    pub fn entries(&self) -> &[EntryReport] {
+        &self.inner.entries
+    }
+
+    /// The entries that were still running, or whose callback was, when their time was up.
+    pub fn stragglers(&self) -> Vec<&EntryReport> {
+        let stuck = self.inner.entries.iter().filter(|e| e.is_straggler());
+        stuck.collect()
+    }
+
+    /// No straggler, no panic, no callback that failed, and complete.
+    pub fn is_clean(&self) -> bool {
+        self.inner.complete && self.inner.entries.iter().all(EntryReport::is_clean)
+    }
+
+    /// False if this was taken while the shutdown was still going on, as a callback that asks for it gets.
+    pub fn is_complete(&self) -> bool {
+        self.inner.complete
+    }
+
+    /// The exit code that fits the cause: 128 + n for a signal, 1 when a critical worker failed, 101 after a panic in
+    /// `main`, the given code for an exit, else 0.
+    pub fn exit_code(&self) -> u8 {
+        self.inner.cause.exit_code()
+    }
+}
+
+/// Text from outside (names, panic messages) without what could drive a terminal.
+pub(crate) struct Printable<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write;
+        // The bidirectional overrides would let a name rewrite the rest of its line.
+        let hostile = |c: char| {
+            c.is_control()
+                || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        };
+        self.0
+            .chars()
+            .try_for_each(|c| f.write_char(if hostile(c) { '\u{fffd}' } else { c }))
+    }
+}
+
+impl fmt::Display for ShutdownReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        super::report_text::write(self, f)
+    }
+}

@@ -1,0 +1,78 @@
+//! From a record to its line in the report.
+
+use std::time::Instant;
+
+use super::registry::{Entry, Told};
+use super::report::{CallbackFault, EntryKind, EntryReport, Outcome};
+use super::shutdown::outcome_of;
+
+/// Adds what is to be said of `told`; a nested supervisor is followed by its own entries.
+pub(super) fn push(entries: &mut Vec<EntryReport>, told: &Told, began: Instant, late: bool) {
+    let told_after = told.at.saturating_duration_since(began);
+    match &told.entry {
+        Entry::Worker(worker) => {
+            let (callback, fault) = worker.callback.account();
+            // Told by somebody before the shutdown was: the wait counts from the shutdown's own turn.
+            let until = worker.gone_at().unwrap_or_else(Instant::now);
+            entries.push(EntryReport {
+                kind: worker.traits.kind,
+                id: worker.id,
+                name: worker.traits.name.clone(),
+                location: worker.traits.location,
+                outcome: outcome_of(worker, late),
+                callback,
+                fault,
+                told: told_after,
+                waited: until.saturating_duration_since(told.at),
+            });
+        }
+        Entry::Hook(hook) => {
+            let (callback, fault) = hook.callback.account();
+            let outcome = match &fault {
+                Some(CallbackFault::Panicked(message)) => Outcome::Panicked(message.clone()),
+                Some(_) => Outcome::Straggler,
+                None if callback.is_none() => Outcome::Straggler, // a report so far: it runs just now
+                None => Outcome::Finished,
+            };
+            entries.push(EntryReport {
+                kind: hook.kind,
+                id: hook.id,
+                name: Some(hook.name.clone()),
+                location: hook.location,
+                outcome,
+                callback,
+                fault,
+                told: told_after,
+                waited: callback.unwrap_or_else(|| told.at.elapsed()),
+            });
+        }
+        Entry::Child(child) => {
+            let report = match &told.child {
+                Some(report) => report.clone(),
+                // Still under way; or gone before its turn came, and then there is nothing to tell.
+                None => match child.core.upgrade() {
+                    Some(core) => core.report_so_far(),
+                    None => return,
+                },
+            };
+            entries.push(EntryReport {
+                kind: EntryKind::Supervisor,
+                id: child.id,
+                name: Some(child.name.clone()),
+                location: child.location,
+                outcome: match report.is_complete() {
+                    true => Outcome::Finished,
+                    false => Outcome::Straggler,
+                },
+                callback: None,
+                fault: None,
+                told: told_after,
+                waited: report.elapsed(),
+            });
+            entries.extend(report.entries().iter().cloned().map(|mut entry| {
+                entry.told += told_after;
+                entry
+            }));
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The report as an operator reads it: a summary, then a line for each entry, stuck and slow first.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::report::{CallbackFault, EntryReport, Outcome, Printable, ShutdownReport};
+
+/// Writes the whole report.
+pub(super) fn write(report: &ShutdownReport, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let entries = report.entries();
+    let verb = if report.is_complete() {
+        "took"
+    } else {
+        "is still going on after"
+    };
+    write!(
+        f,
+        "shutdown after {} {verb} {}",
+        report.cause(),
+        Short(report.elapsed())
+    )?;
+    let mut separator = ": ";
+    let counts = [
+        ("stuck", entries.iter().filter(|e| e.is_straggler()).count()),
+        (
+            "panicked",
+            entries
+                .iter()
+                .filter(|e| !e.is_straggler() && !e.is_clean())
+                .count(),
+        ),
+        ("fine", entries.iter().filter(|e| e.is_clean()).count()),
+    ];
+    for (what, count) in counts {
+        if count > 0 {
+            write!(f, "{separator}{count} {what}")?;
+            separator = ", ";
+        }
+    }
+    let mut sorted: Vec<&EntryReport> = entries.iter().collect();
+    // Stable: entries of one rank and one duration stay in the order in which they were told.
+    sorted.sort_by_key(|e| (rank(e), std::cmp::Reverse(slowness(e))));
+    for entry in sorted {
+        write!(f, "\n  {}", Line(entry))?;
+    }
+    Ok(())
+}
+
+/// What catches the eye first.
+fn rank(entry: &EntryReport) -> u8 {
+    match (entry.is_straggler(), entry.is_clean()) {
+        (true, _) => 0,
+        (false, false) => 1,
+        (false, true) => 2,
+    }
+}
+
+/// What an entry cost the shutdown.
+fn slowness(entry: &EntryReport) -> Duration {
+    entry.waited().max(entry.callback().unwrap_or_default())
+}
+
+/// One entry: state in a column, then who it is, then what happened.
+struct Line<'a>(&'a EntryReport);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entry = self.0;
+        let state = match entry.outcome() {
+            Outcome::Finished if entry.is_straggler() => "STUCK",
+            Outcome::Finished => "finished",
+            Outcome::Panicked(_) => "PANICKED",
+            Outcome::Straggler => "STUCK",
+            Outcome::Caller => "caller",
+            Outcome::Daemon => "daemon",
+        };
+        write!(f, "{state:<8}  ")?;
+        match entry.name() {
+            Some(name) => write!(f, "{}", Printable(name))?,
+            None => f.write_str("<unnamed>")?,
+        }
+        let location = entry.location();
+        write!(
+            f,
+            " ({} {}, {}:{})",
+            entry.kind().label(),
+            entry.id(),
+            location.file(),
+            location.line()
+        )?;
+        match entry.outcome() {
+            Outcome::Straggler => write!(
+                f,
+                ": still running {} after it was told",
+                Short(entry.waited())
+            )?,
+            Outcome::Panicked(message) => write!(f, ": {}", Printable(message))?,
+            Outcome::Caller => f.write_str(": waits for this shutdown")?,
+            Outcome::Daemon => f.write_str(": left running, as asked")?,
+            Outcome::Finished => write!(f, " {} after it was told", Short(entry.waited()))?,
+        }
+        match (entry.callback_fault(), entry.callback()) {
+            (Some(CallbackFault::Hung), _) => f.write_str("; its callback DID NOT RETURN"),
+            (Some(CallbackFault::Panicked(message)), _) => {
+                write!(f, "; its callback PANICKED: {}", Printable(message))
+            }
+            (None, Some(took)) => write!(f, "; callback {}", Short(took)),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+/// A duration with two or three figures, which is all that one reads.
+pub(crate) struct Short(pub(crate) Duration);
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let micros = self.0.as_micros();
+        match micros {
+            0..=999 => write!(f, "{micros} µs"),
+            1_000..=999_999 => write!(f, "{} ms", micros / 1_000),
+            _ => write!(f, "{:.2} s", self.0.as_secs_f64()),
+        }
+    }
+}

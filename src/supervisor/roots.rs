@@ -1,0 +1,150 @@
+//! The global supervisor, every other one that is nested in none, and what happens to them when the process exits.
+
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::{Arc, Once, Weak};
+use std::time::Instant;
+
+use once_cell::sync::Lazy;
+use parking_lot::{Mutex, RwLock};
+
+use super::callback::message_of_panic;
+use super::cause::Cause;
+use super::registry::{Core, ExitStyle, Phase, Settings};
+use crate::sys;
+
+/// The global supervisor. Replaced by the next installation once its shutdown is over.
+static GLOBAL: RwLock<Option<Arc<Core>>> = RwLock::new(None);
+
+/// Every supervisor that is nested in none, oldest first.
+static ROOTS: Lazy<Mutex<Vec<Weak<Core>>>> = Lazy::new(|| Mutex::new(Vec::new()));
+
+/// The global supervisor, made if there is none yet. In a forked child the parent's is none.
+pub(crate) fn global() -> Arc<Core> {
+    if let Some(core) = &*GLOBAL.read() {
+        if core.is_ours() {
+            return Arc::clone(core);
+        }
+    }
+    let mut global = GLOBAL.write();
+    match &*global {
+        Some(core) if core.is_ours() => Arc::clone(core),
+        _ => {
+            let core = new_root(None, Settings::default());
+            *global = Some(Arc::clone(&core));
+            core
+        }
+    }
+}
+
+/// The global supervisor, as one that can be configured: the present one while nothing has been asked of it, else a new one.
+/// `Err` while its shutdown is under way.
+pub(crate) fn global_to_install(
+    name: Option<Arc<str>>,
+    settings: Settings,
+) -> Result<Arc<Core>, Phase> {
+    let mut global = GLOBAL.write();
+    if let Some(core) = &*global {
+        if core.is_ours() {
+            let mut registry = core.registry.lock();
+            match registry.phase {
+                Phase::Running => {
+                    registry.settings = settings;
+                    return Ok(Arc::clone(core));
+                }
+                // Closed is not enough: its `on_exit` hooks may still run.
+                _ if registry.report.is_none() => return Err(Phase::Stopping),
+                _ => {}
+            }
+        }
+    }
+    let core = new_root(name, settings);
+    *global = Some(Arc::clone(&core));
+    Ok(core)
+}
+
+/// A supervisor that is nested in none. It is shut down when the process exits.
+pub(crate) fn new_root(name: Option<Arc<str>>, settings: Settings) -> Arc<Core> {
+    static ARM: Once = Once::new();
+    ARM.call_once(|| {
+        if !sys::at_exit(at_exit) {
+            super::logging::log(
+                log::Level::Error,
+                format_args!("the system takes no more atexit handlers: without a guard nothing is shut down at exit"),
+            );
+        }
+    });
+    let core = Arc::new(Core::new(name, settings, None));
+    let mut roots = ROOTS.lock();
+    if roots.len() == roots.capacity() {
+        // Before it grows, so that this costs little however many come and go.
+        roots.retain(|root| root.strong_count() > 0);
+    }
+    roots.push(Arc::downgrade(&core));
+    core
+}
+
+/// Shuts down every root that has something registered, newest first, at the latest until `cap`.
+pub(crate) fn shut_down_all(cause: &Cause, cap: Option<Instant>) {
+    let roots: Vec<Arc<Core>> = ROOTS
+        .lock()
+        .iter()
+        .rev()
+        .filter_map(Weak::upgrade)
+        .collect();
+    for core in roots.into_iter().filter(|core| core.is_ours()) {
+        let idle = {
+            let registry = core.registry.lock();
+            registry.phase == Phase::Running
+                && registry.untold.is_empty()
+                && registry.exit_hooks.is_empty()
+        };
+        if !idle {
+            core.shutdown_and_leave(cause.clone(), cap);
+        }
+    }
+}
+
+/// What the C library calls when the process exits, on the thread that exits, whose thread-locals are gone.
+fn at_exit(status: Option<i32>) {
+    // A panic must not reach the C library.
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| leave(status))) {
+        message_of_panic(payload);
+    }
+}
+
+fn leave(status: Option<i32>) {
+    let first = sys::is_first_thread();
+    let global = GLOBAL.try_read().and_then(|global| global.clone());
+    if let Some(core) = &global {
+        if !core.is_ours() {
+            return; // a forked child
+        }
+        if first {
+            core.main_leaves();
+        }
+    }
+    // The C library cannot tell a return from main from a call of exit in it: the code has to do.
+    let cause = match status {
+        None | Some(0) if first => Cause::Returned,
+        Some(101) if first => Cause::Panicked,
+        status => Cause::Exit(status.unwrap_or(0)),
+    };
+    shut_down_all(&cause, None);
+    let Some(core) = global else { return };
+    let (style, cause) = {
+        let registry = core.registry.lock();
+        (registry.exit_style, registry.cause.clone())
+    };
+    if let (Some(style), Some(Cause::Signal(signal))) = (style, cause) {
+        end_after_signal(signal, style);
+    }
+}
+
+/// Ends the process as its style asks for after a signal.
+pub(crate) fn end_after_signal(signal: i32, style: ExitStyle) -> ! {
+    sys::flush_c_streams();
+    match style {
+        ExitStyle::AsSignal => sys::die_of(signal),
+        ExitStyle::Code => sys::exit_now(128 + signal),
+    }
+}

@@ -1,0 +1,134 @@
+//! Runs a list of steps that may hang, each for a limited time.
+//!
+//! One helper thread takes step after step; the caller watches. When a step's time is up the helper is left behind with
+//! it, and another goes on with the next step. So a list without a hanging step costs one thread, however long it is, and
+//! no hand-over for each step. If no thread can be started the caller takes the steps itself.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+/// A list of steps. Steps are taken one at a time, in order, by one thread after another.
+pub(crate) trait Steps: Send + Sync + 'static {
+    type Step: Clone + Send + 'static;
+
+    /// Takes the next step off the list. Called with the walk's lock held, so it must not block for long.
+    fn take(&self) -> Option<Self::Step>;
+    /// Carries it out. May hang; does not panic.
+    fn run(&self, step: &Self::Step);
+    /// By when a step that began at `since` is given up; `None` for never.
+    fn limit(&self, step: &Self::Step, since: Instant) -> Option<Instant>;
+    /// Its time is up and it is still running.
+    fn give_up(&self, step: &Self::Step);
+}
+
+/// What the watcher and the helpers share.
+struct Walk<S: Steps> {
+    steps: S,
+    state: Mutex<State<S::Step>>,
+    /// Notified when the list is at its end.
+    changed: Condvar,
+}
+
+struct State<T> {
+    /// Which helper may take steps; one that was left behind finds another number here.
+    turn: u64,
+    /// The step that is being carried out, and since when.
+    current: Option<(T, Instant)>,
+    /// The list is at its end.
+    ended: bool,
+}
+
+/// How long a helper that has been started may take to begin with its first step, on a machine that is very busy.
+const START_LIMIT: Duration = Duration::from_secs(1);
+
+/// Carries out all steps. Returns when the last has returned or was given up.
+pub(crate) fn walk<S: Steps>(steps: S) {
+    let walk = Arc::new(Walk {
+        steps,
+        state: Mutex::new(State {
+            turn: 0,
+            current: None,
+            ended: false,
+        }),
+        changed: Condvar::new(),
+    });
+    let mut turn = 0;
+    loop {
+        let helper = Arc::clone(&walk);
+        let started = std::thread::Builder::new()
+            .name("sundown".into())
+            .spawn(move || helper.take_steps(turn));
+        if started.is_err() {
+            walk.take_steps(turn);
+            return;
+        }
+        if walk.watch() {
+            return;
+        }
+        turn += 1;
+    }
+}
+
+impl<S: Steps> Walk<S> {
+    /// Takes steps as long as it is this helper's turn.
+    fn take_steps(&self, turn: u64) {
+        let mut finished = None;
+        loop {
+            let step = {
+                let mut state = self.state.lock();
+                if state.turn != turn {
+                    return;
+                }
+                let next = self.steps.take();
+                // The step that was carried out is dropped with the lock free.
+                finished = finished.or(state.current.take());
+                match next {
+                    Some(step) => {
+                        state.current = Some((step.clone(), Instant::now()));
+                        step
+                    }
+                    None => {
+                        state.ended = true;
+                        drop(state);
+                        self.changed.notify_all();
+                        return;
+                    }
+                }
+            };
+            drop(finished.take());
+            self.steps.run(&step);
+        }
+    }
+
+    /// Watches one helper. True when the list is at its end, false when the helper was left behind.
+    fn watch(&self) -> bool {
+        let started = Instant::now();
+        let mut state = self.state.lock();
+        loop {
+            if state.ended {
+                return true;
+            }
+            let limit = match &state.current {
+                Some((step, since)) => self.steps.limit(step, *since),
+                None => Some(started + START_LIMIT),
+            };
+            let Some(limit) = limit else {
+                self.changed.wait(&mut state);
+                continue;
+            };
+            if limit > Instant::now() {
+                self.changed.wait_until(&mut state, limit);
+                continue;
+            }
+            state.turn += 1;
+            let current = state.current.take();
+            drop(state);
+            if let Some((step, _)) = current {
+                self.steps.give_up(&step);
+            }
+            return false;
+        }
+    }
+}

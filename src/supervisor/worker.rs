@@ -1,0 +1,320 @@
+//! The record of one worker: who it is, what tells it to stop, how far it has come, and the thread to join.
+//!
+//! A record knows nothing of its supervisor. Its lock is a leaf: nothing is called with it held, and it may be taken
+//! with a registry's lock held, never the other way round.
+
+use std::panic::Location;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::thread::{JoinHandle, Thread};
+use std::time::{Duration, Instant};
+
+use once_cell::sync::OnceCell;
+use parking_lot::{Condvar, Mutex};
+
+use super::callback::{Callback, Job};
+use super::report::{EntryKind, WorkerId};
+use crate::stop::{StopSource, StopToken};
+use crate::sys;
+
+/// What a builder decides about a worker.
+pub(crate) struct Traits {
+    pub(crate) kind: EntryKind,
+    pub(crate) name: Option<Arc<str>>,
+    pub(crate) location: &'static Location<'static>,
+    /// From being told to being given up; `None`: until the deadline.
+    pub(crate) grace: Option<Duration>,
+    /// Told, but not waited for.
+    pub(crate) daemon: bool,
+    /// When it ends, the supervisor shuts down.
+    pub(crate) critical: bool,
+}
+
+/// One supervised thread.
+pub(crate) struct Worker {
+    pub(crate) id: WorkerId,
+    pub(crate) traits: Traits,
+    /// What makes it stop, beside its token.
+    pub(crate) callback: Callback,
+    /// When it was registered.
+    pub(crate) began: Instant,
+    /// The thread to unpark and to show; set when it has been started.
+    thread: OnceCell<Thread>,
+    /// It waits for its own supervisor's shutdown, or it is leaving the process: nobody waits for it.
+    caller: AtomicBool,
+    /// Its closure has returned and the value is stored.
+    finished: AtomicBool,
+    progress: Mutex<Progress>,
+    /// Notified when `progress` has come further: gone, or joined.
+    changed: Condvar,
+}
+
+/// How far a worker has come.
+struct Progress {
+    /// When it was told to stop.
+    told: Option<Instant>,
+    /// Its own stop source, made when somebody first asks for a token.
+    source: Option<StopSource>,
+    /// How its closure ended.
+    end: Option<End>,
+    /// Its code and its thread-locals are through; with the time, if anyone wanted to know.
+    gone: Option<Option<Instant>>,
+    /// Who may join the thread.
+    native: Native,
+}
+
+/// How a worker's closure ended.
+#[derive(Clone)]
+pub(crate) enum End {
+    Returned,
+    Panicked(String),
+}
+
+/// The right to join a thread, which exists once.
+enum Native {
+    /// The thread is not started yet, or its scope joins it.
+    Absent,
+    /// Free to take.
+    Attached(JoinHandle<()>),
+    /// Somebody is joining it just now.
+    Taken,
+    /// It has been joined.
+    Joined,
+    /// The join did not come to an end; the thread was detached.
+    Lost,
+}
+
+impl Worker {
+    pub(crate) fn new(id: WorkerId, traits: Traits, callback: Option<Job>) -> Worker {
+        Worker {
+            id,
+            traits,
+            callback: Callback::new(callback),
+            began: Instant::now(),
+            thread: OnceCell::new(),
+            caller: AtomicBool::new(false),
+            finished: AtomicBool::new(false),
+            progress: Mutex::new(Progress {
+                told: None,
+                source: None,
+                end: None,
+                gone: None,
+                native: Native::Absent,
+            }),
+            changed: Condvar::new(),
+        }
+    }
+
+    // ---- starting
+
+    /// The thread runs, and we may join it.
+    pub(crate) fn attach(&self, thread: JoinHandle<()>) {
+        self.attach_thread(thread.thread().clone());
+        self.progress.lock().native = Native::Attached(thread);
+    }
+
+    /// The thread runs, and somebody else joins it.
+    pub(crate) fn attach_thread(&self, thread: Thread) {
+        // Only the spawner sets it, once; a second call would keep the first, which is the same thread.
+        let _ = self.thread.set(thread);
+        // Told before we knew its thread: the unpark is still owed. The lock orders this against `trip`: either it saw
+        // the thread, or we see that it was told.
+        if self.progress.lock().told.is_some() {
+            self.unpark();
+        }
+    }
+
+    pub(crate) fn thread(&self) -> Option<&Thread> {
+        self.thread.get()
+    }
+
+    // ---- being told
+
+    /// The worker's own token.
+    pub(crate) fn token(&self) -> StopToken {
+        let mut progress = self.progress.lock();
+        let told = progress.told.is_some();
+        let source = progress.source.get_or_insert_with(StopSource::new);
+        if told {
+            source.stop(); // does nothing the second time, and calls nothing
+        }
+        source.token()
+    }
+
+    /// The quiet part of telling it: trips the token and unparks. Gives the time at which it was first told.
+    pub(crate) fn trip(&self) -> Instant {
+        let (told, source) = {
+            let mut progress = self.progress.lock();
+            let told = *progress.told.get_or_insert_with(Instant::now);
+            (told, progress.source.clone())
+        };
+        if let Some(source) = source {
+            source.stop();
+        }
+        self.unpark();
+        told
+    }
+
+    /// Tells it to stop, from whatever thread this is: trips the token, unparks, runs the callback unless it ran.
+    pub(crate) fn tell(&self) {
+        self.trip();
+        if let Some(message) = self.callback.run() {
+            super::logging::callback_panicked(
+                self.traits.kind,
+                self.traits.name.as_deref(),
+                &message,
+            );
+        }
+    }
+
+    pub(crate) fn told(&self) -> Option<Instant> {
+        self.progress.lock().told
+    }
+
+    fn unpark(&self) {
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+
+    /// It waits for the shutdown itself, so nobody waits for it. The caller holds the registry's lock.
+    pub(crate) fn set_caller(&self) {
+        // Relaxed: ordered by the registry's lock.
+        self.caller.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_caller(&self) -> bool {
+        self.caller.load(Ordering::Relaxed)
+    }
+
+    // ---- ending
+
+    /// The closure has ended like this, and its value has been put where the join finds it.
+    pub(crate) fn end(&self, end: End) {
+        self.progress.lock().end = Some(end);
+        // Release: pairs with `is_finished`, so that who sees true finds the value.
+        self.finished.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn ended(&self) -> Option<End> {
+        self.progress.lock().end.clone()
+    }
+
+    /// The last thing that its thread does for us: code and thread-locals are through.
+    pub(crate) fn set_gone(&self, at: Option<Instant>) {
+        self.progress.lock().gone = Some(at);
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.progress.lock().gone.is_some()
+    }
+
+    /// When it was gone, if anyone was waiting then.
+    pub(crate) fn gone_at(&self) -> Option<Instant> {
+        self.progress.lock().gone.flatten()
+    }
+
+    // ---- joining
+
+    /// Joins the thread however long it takes, as std does: one wait, in the system's own join.
+    pub(crate) fn join(&self) {
+        let mut progress = self.progress.lock();
+        loop {
+            match std::mem::replace(&mut progress.native, Native::Taken) {
+                Native::Attached(thread) => {
+                    drop(progress);
+                    // std panics if the system will not join; then the thread is nobody's.
+                    let lost = OnDrop(|| self.set_native(Native::Lost));
+                    let joined = thread.join();
+                    std::mem::forget(lost);
+                    // The closure catches every panic, so what is left is one of our own, which must not be swallowed.
+                    self.set_native(Native::Joined);
+                    if let Err(payload) = joined {
+                        std::panic::resume_unwind(payload);
+                    }
+                    return;
+                }
+                Native::Taken => self.changed.wait(&mut progress),
+                over => {
+                    progress.native = over;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Waits until it is gone, then joins the thread. False if that was not to be had until `limit`; nothing has changed
+    /// then. `None` waits without end.
+    pub(crate) fn join_until(&self, limit: Option<Instant>) -> bool {
+        {
+            let mut progress = self.progress.lock();
+            while progress.gone.is_none() {
+                match limit {
+                    None => self.changed.wait(&mut progress),
+                    Some(limit) => {
+                        let late = self.changed.wait_until(&mut progress, limit).timed_out();
+                        if late && progress.gone.is_none() {
+                            return false;
+                        }
+                    }
+                }
+            }
+        }
+        self.collect(limit)
+    }
+
+    /// Joins a thread that is gone. All that is left for it is the system's own work, so this takes microseconds; `limit`
+    /// is for what C libraries do at a thread's end. False if even that hangs.
+    pub(crate) fn collect(&self, limit: Option<Instant>) -> bool {
+        let mut progress = self.progress.lock();
+        loop {
+            match std::mem::replace(&mut progress.native, Native::Taken) {
+                Native::Attached(thread) => {
+                    drop(progress);
+                    let limit = limit.unwrap_or_else(|| Instant::now() + Duration::from_secs(1));
+                    // A thread that is gone gets a moment even when the time is up: it is only leaving.
+                    let limit = limit.max(Instant::now() + Duration::from_millis(100));
+                    let joined = sys::join_until(thread, limit);
+                    self.set_native(if joined { Native::Joined } else { Native::Lost });
+                    return joined;
+                }
+                Native::Taken => {
+                    let late = match limit {
+                        None => {
+                            self.changed.wait(&mut progress);
+                            false
+                        }
+                        Some(limit) => self.changed.wait_until(&mut progress, limit).timed_out(),
+                    };
+                    if late && matches!(progress.native, Native::Taken) {
+                        return false;
+                    }
+                }
+                over => {
+                    let lost = matches!(over, Native::Lost);
+                    progress.native = over;
+                    return !lost;
+                }
+            }
+        }
+    }
+
+    fn set_native(&self, native: Native) {
+        self.progress.lock().native = native;
+        self.changed.notify_all();
+    }
+}
+
+/// Runs when dropped; forgotten when all went well.
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}

@@ -1,0 +1,24 @@
+//! Everything that needs `unsafe` or a raw operating-system call, behind safe functions.
+//!
+//! Nothing above this module knows which system it runs on. Each `unsafe` block carries the reason why it is sound.
+
+#[cfg(unix)]
+mod unix;
+#[cfg(unix)]
+mod unix_signal;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
+pub(crate) use unix::{
+    at_exit, exit_now, flush_c_streams, fork_generation, is_first_thread, join_until, write_stderr,
+};
+#[cfg(unix)]
+pub(crate) use unix_signal::{
+    die_of, forget_signals, signal_name, signals_seen, Disposition, SignalHandlers, SIGNALS,
+};
+#[cfg(windows)]
+pub(crate) use windows::{
+    at_exit, die_of, exit_now, flush_c_streams, forget_signals, fork_generation, is_first_thread,
+    join_until, signal_name, signals_seen, write_stderr, Disposition, SignalHandlers, SIGNALS,
+};

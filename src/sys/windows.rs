@@ -1,0 +1,133 @@
+//! The same functions for Windows. Read and type-checked by hand only: no Windows machine has run this yet.
+//!
+//! ctrlc owns the console handler there and cannot be chained; every console event counts as an interrupt (2).
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use once_cell::sync::OnceCell;
+
+static AT_EXIT: OnceCell<fn(Option<i32>)> = OnceCell::new();
+/// How many console events have been seen.
+static SEEN: AtomicI32 = AtomicI32::new(0);
+
+extern "C" {
+    fn atexit(callback: extern "C" fn()) -> i32;
+}
+
+#[link(name = "kernel32")]
+extern "system" {
+    fn GetCurrentProcess() -> isize;
+    fn TerminateProcess(process: isize, code: u32) -> i32;
+}
+
+/// Has `handler` called once when the process exits by `exit` or by returning from `main`.
+pub(crate) fn at_exit(handler: fn(Option<i32>)) -> bool {
+    extern "C" fn run() {
+        if let Some(handler) = AT_EXIT.get() {
+            handler(None);
+        }
+    }
+    if AT_EXIT.set(handler).is_err() {
+        return true;
+    }
+    // SAFETY: `run` is a plain C function that lives as long as the process and does not unwind.
+    unsafe { atexit(run) == 0 }
+}
+
+/// Ends the process at once.
+pub(crate) fn exit_now(code: i32) -> ! {
+    // SAFETY: the pseudo handle of the own process is always valid.
+    unsafe { TerminateProcess(GetCurrentProcess(), code as u32) };
+    std::process::abort()
+}
+
+/// Nothing to do: `exit_now` is only reached after the C runtime's own exit, or in a hurry.
+pub(crate) fn flush_c_streams() {}
+
+/// Not told apart here; only the wording of a cause depends on it.
+pub(crate) fn is_first_thread() -> bool {
+    true
+}
+
+/// There is no fork.
+pub(crate) fn fork_generation() -> u32 {
+    0
+}
+
+/// Joins a thread whose code and thread-locals are through.
+pub(crate) fn join_until(thread: JoinHandle<()>, _limit: Instant) -> bool {
+    thread.join().is_ok()
+}
+
+/// Writes to standard error.
+pub(crate) fn write_stderr(text: &str, _limit: Duration) {
+    // Nobody is left to be told that standard error is gone.
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// The one console event that we know.
+pub(crate) const SIGNALS: [i32; 1] = [2];
+
+/// Called from ctrlc's thread, once per event.
+pub(crate) fn signals_seen() -> Option<(i32, i32)> {
+    SEEN.fetch_add(1, Ordering::AcqRel);
+    Some((2, 2))
+}
+
+/// Starts afresh, for a new installation.
+pub(crate) fn forget_signals() {
+    SEEN.store(0, Ordering::Release);
+}
+
+/// What a signal did before we came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Disposition {
+    /// The system's own.
+    Default,
+    /// Never seen here.
+    #[allow(dead_code)]
+    Ignored,
+    /// Never seen here.
+    #[allow(dead_code)]
+    Handled,
+}
+
+/// There is nothing to save on Windows.
+#[derive(Debug)]
+pub(crate) struct SignalHandlers;
+
+impl SignalHandlers {
+    pub(crate) fn read() -> io::Result<SignalHandlers> {
+        Ok(SignalHandlers)
+    }
+
+    pub(crate) fn disposition(&self, _signal: i32) -> Disposition {
+        Disposition::Default
+    }
+
+    pub(crate) fn chain(&self, _wanted: impl Fn(i32) -> bool) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(crate) fn restore_all(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(crate) fn restore(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Ends the process with the status of an interrupted console program.
+pub(crate) fn die_of(_signal: i32) -> ! {
+    const STATUS_CONTROL_C_EXIT: u32 = 0xC000_013A;
+    exit_now(STATUS_CONTROL_C_EXIT as i32)
+}
+
+/// The signal's name, for people.
+pub(crate) fn signal_name(signal: i32) -> Option<&'static str> {
+    (signal == 2).then_some("Ctrl-C")
+}

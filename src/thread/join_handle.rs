@@ -1,0 +1,231 @@
+//! The handle on a worker: join it, tell it to stop, or both when dropped.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::{Result, Thread};
+use crate::supervisor::registry::Core;
+use crate::supervisor::worker::Worker;
+use crate::supervisor::{current, logging, WorkerId};
+
+/// Where a worker's value is put. A trait object, so that the handle is `Send` and `Sync` whatever `T` is, as std's is.
+trait Slot<T>: Send + Sync {
+    /// Takes the value; `None` if the thread has not put it there.
+    fn take(&self) -> Option<Result<T>>;
+}
+
+impl<T: Send> Slot<T> for Mutex<Option<Result<T>>> {
+    fn take(&self) -> Option<Result<T>> {
+        self.lock().take()
+    }
+}
+
+/// The handle on a supervised thread: `std::thread::JoinHandle`, and what stops the thread.
+///
+/// Dropping it detaches the thread, as std's does; the supervisor still knows it.
+pub struct JoinHandle<T> {
+    core: Arc<Core>,
+    worker: Arc<Worker>,
+    value: Arc<dyn Slot<T>>,
+    /// The thread to show, when it is not the one that we started.
+    adopted: Option<Thread>,
+}
+
+impl<T> JoinHandle<T> {
+    pub(super) fn new(
+        core: Arc<Core>,
+        worker: Arc<Worker>,
+        value: Arc<Mutex<Option<Result<T>>>>,
+    ) -> JoinHandle<T>
+    where
+        T: Send + 'static,
+    {
+        JoinHandle {
+            core,
+            worker,
+            value,
+            adopted: None,
+        }
+    }
+
+    pub(super) fn of_adopted(mut self, thread: Thread) -> JoinHandle<T> {
+        self.adopted = Some(thread);
+        self
+    }
+
+    /// The underlying thread, as in std.
+    pub fn thread(&self) -> &Thread {
+        self.adopted
+            .as_ref()
+            .or_else(|| self.worker.thread())
+            .expect("a handle exists only once its thread runs")
+    }
+
+    /// Its number: the same as in reports and in `workers()`.
+    pub fn id(&self) -> WorkerId {
+        self.worker.id
+    }
+
+    /// Waits for the thread to end, as std does: its value, or the payload of its panic.
+    ///
+    /// # Errors
+    ///
+    /// The payload of the thread's panic.
+    ///
+    /// # Panics
+    ///
+    /// As std's where the system cannot join: when a thread joins itself.
+    pub fn join(self) -> Result<T> {
+        if self.is_current() {
+            panic!("failed to join thread: it is this thread, which would wait for itself");
+        }
+        self.worker.join();
+        self.take_value()
+    }
+
+    /// Waits for the thread to end, at most for `timeout`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sundown::thread;
+    ///
+    /// let worker = thread::Builder::new().spawn_with(|stop| stop.wait())?;
+    /// // How to cancel after a timeout: wait so long, then tell it to stop.
+    /// if let Err(worker) = worker.join_timeout(Duration::from_millis(5)) {
+    ///     worker.terminate();
+    ///     worker.join().unwrap();
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The handle itself, if the thread has not ended by then (or if it is this thread).
+    pub fn join_timeout(self, timeout: Duration) -> std::result::Result<Result<T>, Self> {
+        let limit = Instant::now().checked_add(timeout);
+        if self.is_current() || !self.worker.join_until(limit) {
+            return Err(self);
+        }
+        Ok(self.take_value())
+    }
+
+    /// Whether the thread's function has returned, as in std.
+    pub fn is_finished(&self) -> bool {
+        self.worker.is_finished()
+    }
+
+    /// Tells it to stop, and returns: trips its token, unparks it, and runs its terminate callback on this thread unless that
+    /// has run or is running. Call [`join`](JoinHandle::join) to wait for its end. Of a worker that has ended nothing is asked.
+    pub fn terminate(&self) {
+        if !self.worker.is_finished() && self.core.is_ours() {
+            self.worker.tell();
+        }
+    }
+
+    /// A guard that tells the worker to stop and joins it when it is dropped.
+    pub fn into_guard(self) -> JoinGuard<T> {
+        JoinGuard { handle: Some(self) }
+    }
+
+    fn is_current(&self) -> bool {
+        current::worker().map_or(false, |(_, worker)| Arc::ptr_eq(&worker, &self.worker))
+    }
+
+    fn take_value(&self) -> Result<T> {
+        self.value
+            .take()
+            .expect("a thread that has been joined has put its value")
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle").finish_non_exhaustive()
+    }
+}
+
+/// Tells its worker to stop and joins it when dropped: what a scope does, for a worker that may outlive the scope's frame.
+///
+/// The wait on dropping is bounded by the worker's grace, else by the supervisor's deadline: a drop may happen while a panic
+/// unwinds. A worker that is still running then is logged, and left to the supervisor.
+///
+/// ```
+/// use sundown::thread;
+///
+/// {
+///     let _poller = thread::Builder::new().spawn_with(|stop| stop.wait())?.into_guard();
+///     // ... works as long as the poller is needed ...
+/// } // told to stop, and joined
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use = "dropping the guard stops the worker"]
+pub struct JoinGuard<T> {
+    /// `None` only once it has been taken out.
+    handle: Option<JoinHandle<T>>,
+}
+
+impl<T> JoinGuard<T> {
+    /// Tells the worker to stop, and waits for its value however long that takes.
+    ///
+    /// # Errors
+    ///
+    /// The payload of the thread's panic.
+    ///
+    /// # Panics
+    ///
+    /// As [`JoinHandle::join`].
+    pub fn join(self) -> Result<T> {
+        let handle = self.into_handle();
+        handle.terminate();
+        handle.join()
+    }
+
+    /// The handle, with which nothing happens on dropping.
+    pub fn into_handle(mut self) -> JoinHandle<T> {
+        self.handle.take().expect("only this and drop take it out")
+    }
+}
+
+impl<T> std::ops::Deref for JoinGuard<T> {
+    type Target = JoinHandle<T>;
+
+    fn deref(&self) -> &JoinHandle<T> {
+        self.handle
+            .as_ref()
+            .expect("only drop and into_handle take it out")
+    }
+}
+
+impl<T> fmt::Debug for JoinGuard<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinGuard").finish_non_exhaustive()
+    }
+}
+
+impl<T> Drop for JoinGuard<T> {
+    fn drop(&mut self) {
+        let Some(handle) = self.handle.take() else {
+            return;
+        };
+        handle.terminate();
+        let limit = {
+            let settings = &handle.core.registry.lock().settings;
+            let grace = handle.worker.traits.grace.or(settings.grace);
+            grace.map_or(settings.deadline, |grace| grace.min(settings.deadline))
+        };
+        let name = handle.worker.traits.name.clone();
+        let location = handle.worker.traits.location;
+        if handle.join_timeout(limit).is_err() {
+            logging::log(
+                log::Level::Error,
+                format_args!(
+                    "worker {} ({location}) still runs after its guard told it to stop",
+                    name.as_deref().unwrap_or("<unnamed>")
+                ),
+            );
+        }
+    }
+}

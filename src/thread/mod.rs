@@ -1,0 +1,26 @@
+//! The drop-in for `std::thread`: change the import and every thread is supervised.
+//!
+//! ```
+//! use sundown::thread; // was: use std::thread;
+//!
+//! let worker = thread::spawn(|| 6 * 7);
+//! assert_eq!(worker.join().unwrap(), 42);
+//! ```
+//!
+//! [`spawn`], [`Builder`] and [`JoinHandle`] have the names and signatures of std's, and do what std's do. What is new is the end:
+//! a thread that is still running when the process exits is told to stop and joined, in reverse order of creation.
+//! Everything else is std's own, re-exported. Threads of a [`scope`] are joined by their scope;
+//! [`Builder::spawn_scoped`] also tells them to stop.
+
+mod builder;
+mod join_handle;
+
+pub use builder::{spawn, Builder};
+pub use join_handle::{JoinGuard, JoinHandle};
+
+pub use std::thread::{
+    available_parallelism, current, panicking, park, park_timeout, scope, sleep, yield_now,
+    AccessError, LocalKey, Result, Scope, ScopedJoinHandle, Thread, ThreadId,
+};
+#[allow(deprecated)] // a drop-in keeps what std keeps
+pub use std::thread::{park_timeout_ms, sleep_ms};
