@@ -78,12 +78,15 @@ impl Guard {
             return None; // a forked child
         }
         core.main_leaves();
-        let report = core.shutdown_and_leave(cause, None);
+        let report = core.shutdown_for_exit(cause, None, true);
         // Only now: until here a second Ctrl-C had to be told apart from a first one.
         drop(signals);
         if core.registry.lock().by_leaver {
             let sender = core.registry.lock().coordinator.take();
-            drop(sender.map(|sender| sender.send(Message::Done)));
+            if let Some(sender) = sender {
+                // It fails only if the thread has ended already.
+                let _ = sender.send(Message::Done);
+            }
             // It has nothing left to do but to return; if the machine is so busy that it does not, it does so later.
             let limit = Instant::now() + Duration::from_secs(1);
             crate::sys::join_until(coordinator, limit);

@@ -12,10 +12,11 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::guard::{Guard, Parts};
 use super::signal::{self, Signals};
-use crate::supervisor::registry::{self, Core, Entry, ExitStyle, Message};
+use crate::supervisor::registry::{self, Core, Entry, Message};
 use crate::supervisor::worker::{Traits, Worker};
 use crate::supervisor::{
-    current, logging, roots, Cause, EntryKind, ShutdownReport, Supervisor, SupervisorBuilder,
+    current, logging, roots, Cause, EntryKind, ExitStyle, ShutdownReport, Supervisor,
+    SupervisorBuilder,
 };
 use crate::sys;
 
@@ -175,7 +176,7 @@ fn coordinate(core: &Arc<Core>, messages: &Receiver<Message>) {
         return;
     }
     // The process ends after this: what is nested in no supervisor goes as well, with no more time than we have.
-    roots::shut_down_all(&cause, deadline);
+    roots::shut_down_all(&cause, deadline, false);
     let report = core.drive_or_wait();
     let leaving = core.registry.lock().leaving;
     let hears = core.main_hears.load(std::sync::atomic::Ordering::Relaxed);

@@ -21,6 +21,6 @@ use crate::supervisor::{roots, Cause};
 /// without that callback, and the process exits when it is through. After a signal, the process still ends as that signal
 /// would have ended it.
 pub fn exit(code: i32) -> ! {
-    roots::shut_down_all(&Cause::Exit(code), None);
+    roots::shut_down_all(&Cause::Exit(code), None, true);
     std::process::exit(code)
 }

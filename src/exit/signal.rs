@@ -8,8 +8,8 @@ use crossbeam_channel::Sender;
 use parking_lot::Mutex;
 
 use super::install::InstallError;
-use crate::supervisor::registry::{Core, ExitStyle, Message};
-use crate::supervisor::roots;
+use crate::supervisor::registry::{Core, Message};
+use crate::supervisor::{roots, ExitStyle};
 use crate::sys::{self, Disposition, SignalHandlers, SIGNALS};
 
 /// Whom ctrlc's one handler, which is set once and for ever, passes signals on to.
@@ -93,7 +93,7 @@ fn on_signal() {
         (target.sender.clone(), target.core.clone(), seen)
     };
     let core = core.upgrade();
-    let stopping = core.as_ref().map_or(false, |core| core.is_stopping());
+    let stopping = core.as_ref().is_some_and(|core| core.is_stopping());
     if seen == 0 && !stopping {
         // Unbounded, so this does not block. A coordinator that is gone has ended with its guard.
         let _ = sender.send(Message::Signal(first));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::registry::{ExitStyle, Order, Settings};
+use super::settings::{ExitStyle, Order, Settings};
 use super::{roots, Supervisor};
 
 /// Settings for a new supervisor: [`build`](SupervisorBuilder::build) makes one of its own,

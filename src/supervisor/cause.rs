@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::supervisor::report::Printable;
+use super::text::Printable;
 use crate::sys;
 
 /// Why a shutdown began. The first cause wins; later ones change nothing.

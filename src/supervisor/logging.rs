@@ -8,10 +8,13 @@ use std::time::Duration;
 use log::Level;
 
 use super::callback::message_of_panic;
-use super::report::{EntryKind, Printable};
+use super::report::EntryKind;
+use super::text::Printable;
 
 /// The target of everything that the library logs.
 const TARGET: &str = "sundown";
+/// How long the shutdown waits for the logger, or for standard error, at each thing it has to say.
+pub(crate) const REPORT_LIMIT: Duration = Duration::from_millis(500);
 
 /// Whether any logger listens at this level. With none installed the maximum level is `Off`.
 pub(crate) fn listens(level: Level) -> bool {

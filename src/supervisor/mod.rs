@@ -9,13 +9,18 @@ mod callback;
 mod cause;
 pub(crate) mod current;
 mod hook;
+mod hooks;
 pub(crate) mod logging;
+mod membership;
 pub(crate) mod registry;
 mod report;
 mod report_entry;
 mod report_text;
 pub(crate) mod roots;
+mod settings;
 mod shutdown;
+mod telling;
+mod text;
 mod walk;
 pub(crate) mod worker;
 
@@ -28,11 +33,10 @@ use std::time::{Duration, Instant};
 pub use builder::SupervisorBuilder;
 pub(crate) use callback::{describe_panic, drop_quietly, Job};
 pub use cause::Cause;
-pub use hook::Hook;
-pub use registry::{ExitStyle, Order};
+pub use hooks::Hook;
 pub use report::{CallbackFault, EntryKind, EntryReport, Outcome, ShutdownReport, WorkerId};
+pub use settings::{ExitStyle, Order};
 
-use hook::HookRecord;
 use registry::{Core, Entry};
 
 use crate::stop::StopToken;
@@ -125,56 +129,6 @@ impl Supervisor {
         match self.core.register_child(name, Location::caller()) {
             Some(core) => Supervisor { core },
             None => self.clone(),
-        }
-    }
-
-    /// Registers a callback that runs in its turn while workers are told to stop, before any is joined. It runs on a helper
-    /// thread, at most once, and is given up after 1 s (a quarter of the deadline if that is less).
-    ///
-    /// While the supervisor is stopping, it runs at once; afterwards it never does, which is logged.
-    #[track_caller]
-    pub fn on_shutdown(
-        &self,
-        name: impl Into<String>,
-        hook: impl FnOnce() + Send + 'static,
-    ) -> Hook {
-        self.register_hook(EntryKind::OnShutdown, name.into(), Box::new(hook))
-    }
-
-    /// Registers a callback that runs when all workers have been joined or given up, newest first: also when there are
-    /// stragglers. It runs on a helper thread, at most once, and is given up after 1 s (a quarter of the deadline if that is
-    /// less).
-    ///
-    /// Afterwards it never runs, which is logged.
-    #[track_caller]
-    pub fn on_exit(&self, name: impl Into<String>, hook: impl FnOnce() + Send + 'static) -> Hook {
-        self.register_hook(EntryKind::OnExit, name.into(), Box::new(hook))
-    }
-
-    #[track_caller]
-    fn register_hook(&self, kind: EntryKind, name: String, job: Job) -> Hook {
-        let name: Arc<str> = Arc::from(name);
-        let location = Location::caller();
-        let at_exit = kind == EntryKind::OnExit;
-        let mut job = Some(job);
-        let made = |id| {
-            let job = job.take().unwrap_or_else(|| Box::new(|| ()));
-            HookRecord::new(id, kind, Arc::clone(&name), location, job)
-        };
-        let record = self.core.register_hook(made, at_exit).unwrap_or_else(|_| {
-            logging::log(
-                log::Level::Warn,
-                format_args!(
-                    "{} {} came after the shutdown and will not run ({location})",
-                    kind.label(),
-                    report::Printable(&name)
-                ),
-            );
-            Arc::new(HookRecord::never(kind, Arc::clone(&name), location))
-        });
-        Hook {
-            record,
-            core: Arc::downgrade(&self.core),
         }
     }
 

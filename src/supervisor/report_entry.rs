@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::registry::{Entry, Told};
 use super::report::{CallbackFault, EntryKind, EntryReport, Outcome};
-use super::shutdown::outcome_of;
+use super::worker::{End, Worker};
 
 /// Adds what is to be said of `told`; a nested supervisor is followed by its own entries.
 pub(super) fn push(entries: &mut Vec<EntryReport>, told: &Told, began: Instant, late: bool) {
@@ -74,5 +74,19 @@ pub(super) fn push(entries: &mut Vec<EntryReport>, told: &Told, began: Instant, 
                 entry
             }));
         }
+    }
+}
+
+/// How an entry's worker ended, as far as it has.
+fn outcome_of(worker: &Worker, late: bool) -> Outcome {
+    if late {
+        return Outcome::Straggler;
+    }
+    match worker.ended() {
+        Some(End::Panicked(message)) if worker.is_gone() => Outcome::Panicked(message),
+        _ if worker.is_gone() => Outcome::Finished,
+        _ if worker.is_caller() => Outcome::Caller,
+        _ if worker.traits.daemon => Outcome::Daemon,
+        _ => Outcome::Straggler,
     }
 }

@@ -3,47 +3,49 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::report::{CallbackFault, EntryReport, Outcome, Printable, ShutdownReport};
+use super::report::{CallbackFault, EntryReport, Outcome, ShutdownReport};
+use super::text::{Printable, Short};
 
-/// Writes the whole report.
-pub(super) fn write(report: &ShutdownReport, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let entries = report.entries();
-    let verb = if report.is_complete() {
-        "took"
-    } else {
-        "is still going on after"
-    };
-    write!(
-        f,
-        "shutdown after {} {verb} {}",
-        report.cause(),
-        Short(report.elapsed())
-    )?;
-    let mut separator = ": ";
-    let counts = [
-        ("stuck", entries.iter().filter(|e| e.is_straggler()).count()),
-        (
-            "panicked",
-            entries
-                .iter()
-                .filter(|e| !e.is_straggler() && !e.is_clean())
-                .count(),
-        ),
-        ("fine", entries.iter().filter(|e| e.is_clean()).count()),
-    ];
-    for (what, count) in counts {
-        if count > 0 {
-            write!(f, "{separator}{count} {what}")?;
-            separator = ", ";
+impl fmt::Display for ShutdownReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entries = self.entries();
+        let verb = if self.is_complete() {
+            "took"
+        } else {
+            "is still going on after"
+        };
+        write!(
+            f,
+            "shutdown after {} {verb} {}",
+            self.cause(),
+            Short(self.elapsed())
+        )?;
+        let mut separator = ": ";
+        let counts = [
+            ("stuck", entries.iter().filter(|e| e.is_straggler()).count()),
+            (
+                "panicked",
+                entries
+                    .iter()
+                    .filter(|e| !e.is_straggler() && !e.is_clean())
+                    .count(),
+            ),
+            ("fine", entries.iter().filter(|e| e.is_clean()).count()),
+        ];
+        for (what, count) in counts {
+            if count > 0 {
+                write!(f, "{separator}{count} {what}")?;
+                separator = ", ";
+            }
         }
+        let mut sorted: Vec<&EntryReport> = entries.iter().collect();
+        // Stable: entries of one rank and one duration stay in the order in which they were told.
+        sorted.sort_by_key(|e| (rank(e), std::cmp::Reverse(slowness(e))));
+        for entry in sorted {
+            write!(f, "\n  {}", Line(entry))?;
+        }
+        Ok(())
     }
-    let mut sorted: Vec<&EntryReport> = entries.iter().collect();
-    // Stable: entries of one rank and one duration stay in the order in which they were told.
-    sorted.sort_by_key(|e| (rank(e), std::cmp::Reverse(slowness(e))));
-    for entry in sorted {
-        write!(f, "\n  {}", Line(entry))?;
-    }
-    Ok(())
 }
 
 /// What catches the eye first.
@@ -106,20 +108,6 @@ impl fmt::Display for Line<'_> {
             }
             (None, Some(took)) => write!(f, "; callback {}", Short(took)),
             (None, None) => Ok(()),
-        }
-    }
-}
-
-/// A duration with two or three figures, which is all that one reads.
-pub(crate) struct Short(pub(crate) Duration);
-
-impl fmt::Display for Short {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let micros = self.0.as_micros();
-        match micros {
-            0..=999 => write!(f, "{micros} µs"),
-            1_000..=999_999 => write!(f, "{} ms", micros / 1_000),
-            _ => write!(f, "{:.2} s", self.0.as_secs_f64()),
         }
     }
 }

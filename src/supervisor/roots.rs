@@ -9,7 +9,8 @@ use parking_lot::{Mutex, RwLock};
 
 use super::callback::message_of_panic;
 use super::cause::Cause;
-use super::registry::{Core, ExitStyle, Phase, Settings};
+use super::registry::{Core, Phase};
+use super::settings::{ExitStyle, Settings};
 use crate::sys;
 
 /// The global supervisor. Replaced by the next installation once its shutdown is over.
@@ -83,8 +84,9 @@ pub(crate) fn new_root(name: Option<Arc<str>>, settings: Settings) -> Arc<Core> 
     core
 }
 
-/// Shuts down every root that has something registered, newest first, at the latest until `cap`.
-pub(crate) fn shut_down_all(cause: &Cause, cap: Option<Instant>) {
+/// Shuts down every root that has something registered, newest first, at the latest until `cap`. `leaving`: the calling
+/// thread ends the process after it.
+pub(crate) fn shut_down_all(cause: &Cause, cap: Option<Instant>, leaving: bool) {
     let roots: Vec<Arc<Core>> = ROOTS
         .lock()
         .iter()
@@ -99,7 +101,7 @@ pub(crate) fn shut_down_all(cause: &Cause, cap: Option<Instant>) {
                 && registry.exit_hooks.is_empty()
         };
         if !idle {
-            core.shutdown_and_leave(cause.clone(), cap);
+            core.shutdown_for_exit(cause.clone(), cap, leaving);
         }
     }
 }
@@ -129,7 +131,7 @@ fn leave(status: Option<i32>) {
         Some(101) if first => Cause::Panicked,
         status => Cause::Exit(status.unwrap_or(0)),
     };
-    shut_down_all(&cause, None);
+    shut_down_all(&cause, None, true);
     let Some(core) = global else { return };
     let (style, cause) = {
         let registry = core.registry.lock();

@@ -4,7 +4,6 @@
 //! watches (`walk`), unless there is none to run. All waiting is bounded by the deadline and, past it, by one callback's limit
 //! for each of the two kinds of callbacks.
 
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,15 +11,13 @@ use log::Level;
 
 use super::cause::Cause;
 use super::current;
-use super::logging;
-use super::registry::{Core, Entry, Order, Phase, Registry, Told};
-use super::report::{EntryKind, Outcome, Printable, ShutdownReport};
-use super::walk::{walk, Steps};
+use super::logging::{self, REPORT_LIMIT};
+use super::registry::{Core, Entry, Phase};
+use super::report::ShutdownReport;
+use super::telling::ExitHooks;
+use super::walk::walk;
 use super::worker::Worker;
 use crate::sys;
-
-/// How long the report may take to be logged or printed.
-const REPORT_LIMIT: Duration = Duration::from_millis(500);
 
 impl Core {
     /// Asks for a shutdown and returns at once; somebody carries it out. True if this was the first request.
@@ -58,17 +55,20 @@ impl Core {
         self.wait_as_caller()
     }
 
-    /// The same for a thread that is about to end the process by itself.
-    pub(crate) fn shutdown_and_leave(
+    /// The same for a process that is about to end, with no more time than until `cap`. `leaving`: this thread ends it.
+    pub(crate) fn shutdown_for_exit(
         self: &Arc<Core>,
         cause: Cause,
         cap: Option<Instant>,
+        leaving: bool,
     ) -> ShutdownReport {
         if !self.is_ours() {
             return ShutdownReport::new(cause, Duration::ZERO, true, Vec::new());
         }
-        self.registry.lock().leaving = true;
-        self.begin(cause, true);
+        if leaving {
+            self.registry.lock().leaving = true;
+        }
+        self.begin(cause, leaving);
         self.tighten(cap);
         if current::is_main() {
             self.main_leaves();
@@ -137,102 +137,11 @@ impl Core {
             }
         }
         self.collect();
-        walk(ExitHooks(Arc::clone(self)));
+        let hooks = !self.registry.lock().exit_hooks.is_empty();
+        if hooks {
+            walk(ExitHooks(Arc::clone(self)));
+        }
         self.conclude()
-    }
-
-    // ---- terminate
-
-    /// Tells every entry that is to be told now, newest first.
-    fn tell_all(self: &Arc<Core>) {
-        // Tokens and unparks call nobody, so this thread can do that much itself; from the first callback on a helper does
-        // the rest, in case it hangs.
-        while let Some(entry) = self.take_untold(true) {
-            self.tell(&entry);
-        }
-        if self.has_untold() {
-            walk(Telling(Arc::clone(self)));
-        }
-    }
-
-    /// Takes the newest entry that has not been told, and books it as told. With `quiet`, only if telling it runs no
-    /// code of a user's on this thread.
-    fn take_untold(&self, quiet: bool) -> Option<Entry> {
-        let mut registry = self.registry.lock();
-        if !registry.may_tell() {
-            return None;
-        }
-        let (_, newest) = registry.untold.iter().next_back()?;
-        if quiet && !is_quiet(newest) {
-            return None;
-        }
-        let (id, entry) = registry.untold.pop_last()?;
-        let now = Instant::now();
-        if registry.phase == Phase::Stopping && registry.deadline.map_or(false, |end| end <= now) {
-            // Else workers that spawn workers would keep us telling them for ever.
-            self.set_phase(&mut registry, Phase::Closed);
-        }
-        match &entry {
-            Entry::Worker(worker) => {
-                let main = worker.traits.kind == EntryKind::Main;
-                // Relaxed: `main` sets it before it waits; one that sets it just now is seen or not.
-                if main && !self.main_hears.load(Ordering::Relaxed) {
-                    return Some(entry); // told like all others, but not waited for and not reported
-                }
-                let waited_for = !worker.traits.daemon && !worker.is_gone() && !worker.is_caller();
-                if waited_for && registry.phase == Phase::Stopping {
-                    registry.pending.insert(id);
-                    let grace = worker.traits.grace.or(registry.settings.grace);
-                    if let Some(end) = grace.and_then(|grace| now.checked_add(grace)) {
-                        registry.graces.insert((end, id));
-                    }
-                }
-            }
-            Entry::Hook(_) => registry.hook_started(),
-            Entry::Child(..) => {}
-        }
-        registry.told.push(Told {
-            entry: entry.clone(),
-            at: now,
-            child: None,
-        });
-        Some(entry)
-    }
-
-    fn has_untold(&self) -> bool {
-        let registry = self.registry.lock();
-        registry.may_tell() && !registry.untold.is_empty()
-    }
-
-    /// Tells one entry to stop. No lock is held.
-    fn tell(self: &Arc<Core>, entry: &Entry) {
-        match entry {
-            Entry::Worker(worker) => worker.tell(),
-            Entry::Hook(hook) => {
-                if let Some(message) = hook.callback.run() {
-                    logging::callback_panicked(hook.kind, Some(&hook.name), &message);
-                }
-            }
-            Entry::Child(child) => {
-                let Some(core) = child.core.upgrade() else {
-                    return;
-                };
-                let (cause, deadline) = {
-                    let registry = self.registry.lock();
-                    (registry.cause.clone(), registry.deadline)
-                };
-                if !core.begin(cause.unwrap_or(Cause::Requested), false) {
-                    core.tighten(deadline); // it was stopping already
-                }
-                let report = core.drive_or_wait();
-                let mut registry = self.registry.lock();
-                // The newest told is the last, so this looks at one or two.
-                let mut told = registry.told.iter_mut().rev();
-                if let Some(told) = told.find(|told| told.entry.id() == child.id) {
-                    told.child = Some(report);
-                }
-            }
-        }
     }
 
     // ---- join
@@ -249,7 +158,7 @@ impl Core {
                 self.set_phase(&mut registry, Phase::Closed);
                 return true;
             }
-            if registry.deadline.map_or(false, |deadline| deadline <= now) {
+            if registry.deadline.is_some_and(|deadline| deadline <= now) {
                 // Nobody registers any more; what is untold is told, and nothing is waited for.
                 self.set_phase(&mut registry, Phase::Closed);
                 registry.pending.clear();
@@ -319,7 +228,7 @@ impl Core {
     fn parent_is_stopping(&self) -> bool {
         self.parent
             .as_ref()
-            .map_or(false, |parent| parent.is_stopping())
+            .is_some_and(|parent| parent.is_stopping())
     }
 
     /// What has happened up to now.
@@ -392,147 +301,5 @@ fn say(report: &ShutdownReport) {
         sys::write_stderr(&format!("sundown: {report}\n"), REPORT_LIMIT);
     } else {
         logging::log_bounded(Level::Error, REPORT_LIMIT, report.to_string());
-    }
-}
-
-/// Whether telling this entry runs no code of a user's on the teller's thread. A nested supervisor looks after itself.
-fn is_quiet(entry: &Entry) -> bool {
-    match entry {
-        Entry::Worker(worker) => !worker.callback.is_ready(),
-        Entry::Hook(_) => false,
-        Entry::Child(..) => true,
-    }
-}
-
-impl Registry {
-    /// Whether the next entry may be told: one by one, only when the one before is no longer waited for.
-    fn may_tell(&self) -> bool {
-        self.settings.order == Order::AllThenJoin || self.pending.is_empty()
-    }
-
-    /// When even what runs past the deadline is given up: one callback's limit later.
-    fn last_call(&self) -> Option<Instant> {
-        self.deadline
-            .and_then(|deadline| deadline.checked_add(self.settings.callback_limit()))
-    }
-
-    /// By when a callback that began at `since` is given up, with `more` to come after it. Past the deadline all that are
-    /// left share one callback's limit, so that each of them runs and yet the end is near.
-    fn callback_limit(&self, since: Instant, more: usize) -> Option<Instant> {
-        let own = since.checked_add(self.settings.callback_limit());
-        let (Some(deadline), Some(last)) = (self.deadline, self.last_call()) else {
-            return own;
-        };
-        let late = since.max(deadline);
-        let rest = last.saturating_duration_since(late);
-        let share = rest / u32::try_from(more).unwrap_or(u32::MAX).saturating_add(1);
-        Some(own.map_or(late + share, |own| own.min(late + share)))
-    }
-}
-
-/// The entries that are to be told, as steps.
-struct Telling(Arc<Core>);
-
-impl Steps for Telling {
-    type Step = Entry;
-
-    fn take(&self) -> Option<Entry> {
-        self.0.take_untold(false)
-    }
-
-    fn run(&self, entry: &Entry) {
-        current::as_callback(&self.0, || self.0.tell(entry));
-    }
-
-    fn limit(&self, entry: &Entry, since: Instant) -> Option<Instant> {
-        if let Entry::Child(child) = entry {
-            return child.core.upgrade().and_then(|core| child_limit(&core));
-        }
-        let registry = self.0.registry.lock();
-        registry.callback_limit(since, registry.untold.len())
-    }
-
-    fn give_up(&self, entry: &Entry) {
-        give_up(entry);
-    }
-}
-
-/// Marks the callback of an entry as hung, and says so.
-fn give_up(entry: &Entry) {
-    let (callback, kind, name) = match entry {
-        Entry::Worker(worker) => (
-            &worker.callback,
-            worker.traits.kind,
-            worker.traits.name.as_deref(),
-        ),
-        Entry::Hook(hook) => (&hook.callback, hook.kind, Some(&*hook.name)),
-        Entry::Child(_) => return, // its own report says who hangs in it
-    };
-    if callback.give_up() {
-        let name = Printable(name.unwrap_or("<unnamed>"));
-        let text = format!(
-            "the callback of {} {name} does not return: going on without it",
-            kind.label()
-        );
-        logging::log_bounded(Level::Error, REPORT_LIMIT, text);
-    }
-}
-
-/// By when a nested supervisor's shutdown, which bounds itself, must have come back.
-fn child_limit(child: &Core) -> Option<Instant> {
-    let registry = child.registry.lock();
-    let slack = registry.settings.callback_limit() * 2 + REPORT_LIMIT * 2;
-    // One that has not begun yet takes the parent's deadline as soon as it does.
-    match registry.deadline {
-        Some(deadline) => deadline.checked_add(slack),
-        None => Instant::now().checked_add(registry.settings.deadline.max(slack)),
-    }
-}
-
-/// The `on_exit` hooks, as steps.
-struct ExitHooks(Arc<Core>);
-
-impl Steps for ExitHooks {
-    type Step = Entry;
-
-    fn take(&self) -> Option<Entry> {
-        let mut registry = self.0.registry.lock();
-        let (_, hook) = registry.exit_hooks.pop_last()?;
-        registry.hook_started();
-        let entry = Entry::Hook(hook);
-        registry.exit_hooks_run.push(Told {
-            entry: entry.clone(),
-            at: Instant::now(),
-            child: None,
-        });
-        Some(entry)
-    }
-
-    fn run(&self, entry: &Entry) {
-        current::as_callback(&self.0, || self.0.tell(entry));
-    }
-
-    fn limit(&self, _entry: &Entry, since: Instant) -> Option<Instant> {
-        let registry = self.0.registry.lock();
-        registry.callback_limit(since, registry.exit_hooks.len())
-    }
-
-    fn give_up(&self, entry: &Entry) {
-        give_up(entry);
-    }
-}
-
-/// How an entry's worker ended, as far as it has.
-pub(crate) fn outcome_of(worker: &Worker, late: bool) -> Outcome {
-    use super::worker::End;
-    if late {
-        return Outcome::Straggler;
-    }
-    match worker.ended() {
-        Some(End::Panicked(message)) if worker.is_gone() => Outcome::Panicked(message),
-        _ if worker.is_gone() => Outcome::Finished,
-        _ if worker.is_caller() => Outcome::Caller,
-        _ if worker.traits.daemon => Outcome::Daemon,
-        _ => Outcome::Straggler,
     }
 }

@@ -117,7 +117,7 @@ impl Worker {
     pub(crate) fn attach_thread(&self, thread: Thread) {
         // Only the spawner sets it, once; a second call would keep the first, which is the same thread.
         let _ = self.thread.set(thread);
-        // Told before we knew its thread: the unpark is still owed. The lock orders this against `trip`: either it saw
+        // Told before we knew its thread: the unpark is still owed. The lock orders this against `tell`: either it saw
         // the thread, or we see that it was told.
         if self.progress.lock().told.is_some() {
             self.unpark();
@@ -141,23 +141,19 @@ impl Worker {
         source.token()
     }
 
-    /// The quiet part of telling it: trips the token and unparks. Gives the time at which it was first told.
-    pub(crate) fn trip(&self) -> Instant {
-        let (told, source) = {
+    /// Tells it to stop, on whatever thread this is: trips its token, runs its callback unless that has run, unparks it.
+    ///
+    /// The unpark comes last: a worker that loops over "is my flag set? else park" would otherwise wake before its callback has
+    /// set the flag, park again, and never be woken. If the callback hangs, `callback_hangs` unparks.
+    pub(crate) fn tell(&self) {
+        let source = {
             let mut progress = self.progress.lock();
-            let told = *progress.told.get_or_insert_with(Instant::now);
-            (told, progress.source.clone())
+            progress.told.get_or_insert_with(Instant::now);
+            progress.source.clone()
         };
         if let Some(source) = source {
             source.stop();
         }
-        self.unpark();
-        told
-    }
-
-    /// Tells it to stop, from whatever thread this is: trips the token, unparks, runs the callback unless it ran.
-    pub(crate) fn tell(&self) {
-        self.trip();
         if let Some(message) = self.callback.run() {
             super::logging::callback_panicked(
                 self.traits.kind,
@@ -165,6 +161,14 @@ impl Worker {
                 &message,
             );
         }
+        self.unpark();
+    }
+
+    /// Its callback's time is up. True if it was indeed still running.
+    pub(crate) fn callback_hangs(&self) -> bool {
+        let hangs = self.callback.give_up();
+        self.unpark();
+        hangs
     }
 
     pub(crate) fn told(&self) -> Option<Instant> {

@@ -131,7 +131,7 @@ impl<T> JoinHandle<T> {
     }
 
     fn is_current(&self) -> bool {
-        current::worker().map_or(false, |(_, worker)| Arc::ptr_eq(&worker, &self.worker))
+        current::worker().is_some_and(|(_, worker)| Arc::ptr_eq(&worker, &self.worker))
     }
 
     fn take_value(&self) -> Result<T> {

@@ -1,0 +1,332 @@
+//! What happens to a supervisor outside the steps of its shutdown: registering, leaving, asking for the shutdown.
+
+use std::panic::Location;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use super::cause::Cause;
+use super::hook::HookRecord;
+use super::registry::{next_id, ChildRecord, Closed, Core, Entry, Message, Phase, Registry};
+use super::report::WorkerId;
+use super::settings::Settings;
+use super::worker::Worker;
+use crate::stop::StopSource;
+use crate::sys;
+
+impl Core {
+    pub(crate) fn new(
+        name: Option<Arc<str>>,
+        settings: Settings,
+        parent: Option<(Arc<Core>, WorkerId)>,
+    ) -> Core {
+        let (parent, id_in_parent) = match parent {
+            Some((core, id)) => (Some(core), Some(id)),
+            None => (None, None),
+        };
+        Core {
+            name,
+            parent,
+            id_in_parent,
+            generation: sys::fork_generation(),
+            phase: AtomicU8::new(Phase::Running as u8),
+            stop: StopSource::new(),
+            main_hears: AtomicBool::new(false),
+            registry: Mutex::new(Registry::new(settings)),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// Whether a shutdown has been requested. One atomic load.
+    pub(crate) fn is_stopping(&self) -> bool {
+        // Acquire: pairs with the Release in `set_phase`.
+        self.phase.load(Ordering::Acquire) != Phase::Running as u8
+    }
+
+    /// False in a forked child of the process that made this supervisor: its threads do not exist here, and its locks may be
+    /// held for ever.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.generation == sys::fork_generation()
+    }
+
+    pub(crate) fn set_phase(&self, registry: &mut MutexGuard<'_, Registry>, phase: Phase) {
+        registry.phase = phase;
+        self.phase.store(phase as u8, Ordering::Release);
+    }
+
+    /// Draws a number and adds the entry that `make` builds with it. A late one is left for whoever drives the shutdown,
+    /// who is roused.
+    pub(crate) fn register<T>(
+        &self,
+        make: impl FnOnce(WorkerId) -> (Entry, T),
+    ) -> Result<T, Closed> {
+        let mut registry = self.registry.lock();
+        if registry.phase == Phase::Closed {
+            return Err(Closed);
+        }
+        let id = next_id();
+        let (entry, made) = make(id);
+        registry.untold.insert(id, entry);
+        let late = registry.phase == Phase::Stopping;
+        drop(registry);
+        if late {
+            self.changed.notify_all();
+        }
+        Ok(made)
+    }
+
+    /// Registers a nested supervisor. `None` unless this one is running.
+    pub(crate) fn register_child(
+        self: &Arc<Core>,
+        name: Arc<str>,
+        location: &'static Location<'static>,
+    ) -> Option<Arc<Core>> {
+        let mut registry = self.registry.lock();
+        if registry.phase != Phase::Running {
+            return None;
+        }
+        let id = next_id();
+        let parent = Some((Arc::clone(self), id));
+        let settings = registry.settings.clone();
+        let core = Arc::new(Core::new(Some(Arc::clone(&name)), settings, parent));
+        let record = ChildRecord {
+            id,
+            name,
+            location,
+            core: Arc::downgrade(&core),
+        };
+        registry.untold.insert(id, Entry::Child(Arc::new(record)));
+        Some(core)
+    }
+
+    /// Registers a hook of either kind. An `on_exit` hook is taken until the report is made.
+    pub(crate) fn register_hook(
+        self: &Arc<Core>,
+        make: impl FnOnce(WorkerId) -> HookRecord,
+        at_exit: bool,
+    ) -> Result<Arc<HookRecord>, Closed> {
+        let mut registry = self.registry.lock();
+        let over = match at_exit {
+            true => registry.report.is_some(),
+            false => registry.phase == Phase::Closed,
+        };
+        if over {
+            return Err(Closed);
+        }
+        let hook = Arc::new(make(next_id()));
+        if at_exit {
+            registry.exit_hooks.insert(hook.id, Arc::clone(&hook));
+        } else {
+            registry
+                .untold
+                .insert(hook.id, Entry::Hook(Arc::clone(&hook)));
+        }
+        registry.hooks += 1;
+        registry.keep.get_or_insert_with(|| Arc::clone(self));
+        drop(registry);
+        self.changed.notify_all(); // a late one is for whoever drives the shutdown
+        Ok(hook)
+    }
+
+    /// Forgets a hook that was taken back, or a child that is gone.
+    pub(crate) fn unregister(&self, id: WorkerId) {
+        let removed; // dropped when the lock is free
+        let mut keep = None;
+        {
+            let mut registry = self.registry.lock();
+            let hook = registry.exit_hooks.remove(&id);
+            let entry = registry.untold.remove(&id);
+            if hook.is_some() || matches!(entry, Some(Entry::Hook(_))) {
+                registry.hooks -= 1;
+                if registry.hooks == 0 && registry.phase == Phase::Running {
+                    keep = registry.keep.take();
+                }
+            }
+            removed = (hook, entry);
+        }
+        drop((removed, keep));
+    }
+
+    /// Forgets a worker whose thread could not be started, wherever the shutdown may have put it meanwhile.
+    pub(crate) fn undo_spawn(&self, id: WorkerId) {
+        let removed; // dropped when the lock is free
+        {
+            let mut registry = self.registry.lock();
+            let untold = registry.untold.remove(&id);
+            registry.pending.remove(&id);
+            let told = registry.told.iter().position(|told| told.entry.id() == id);
+            removed = (untold, told.map(|at| registry.told.remove(at)));
+        }
+        self.changed.notify_all();
+        drop(removed);
+    }
+
+    /// Called by a worker's thread when its code and its thread-locals are through.
+    pub(crate) fn leave(&self, worker: &Worker) {
+        if !self.is_ours() {
+            return;
+        }
+        if worker.ended().is_none() {
+            // Its thread-locals are destroyed though its closure has not ended: it is leaving the process, and what
+            // follows (the atexit handler) runs on this very thread.
+            self.exclude(worker);
+            return;
+        }
+        worker.set_gone(self.is_stopping().then(Instant::now));
+        let removed; // dropped when the lock is free
+        let mut rouse = false;
+        {
+            let mut registry = self.registry.lock();
+            if registry.phase == Phase::Running {
+                removed = registry.untold.remove(&worker.id);
+            } else {
+                // The record stays until it has been joined and reported.
+                removed = None;
+                rouse = registry.pending.remove(&worker.id) && registry.pending.is_empty();
+            }
+        }
+        if rouse {
+            self.changed.notify_all();
+        }
+        drop(removed);
+    }
+
+    /// From now on nobody waits for this worker: it waits for the shutdown itself.
+    pub(crate) fn exclude(&self, worker: &Worker) {
+        let mut registry = self.registry.lock();
+        worker.set_caller();
+        let rouse = registry.pending.remove(&worker.id);
+        drop(registry);
+        if rouse {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Begins the shutdown: the first cause wins. True if this was the first. Everyone who waits for it wakes; nothing is
+    /// carried out yet. A child gets no longer than what is left of its parent's deadline.
+    pub(crate) fn begin(&self, cause: Cause, by_leaver: bool) -> bool {
+        if !self.is_ours() {
+            return false;
+        }
+        let parents = self
+            .parent
+            .as_ref()
+            .and_then(|parent| parent.registry.lock().deadline);
+        let coordinator;
+        {
+            let mut registry = self.registry.lock();
+            if registry.phase != Phase::Running {
+                return false;
+            }
+            let now = Instant::now();
+            registry.cause = Some(cause);
+            registry.began = Some(now);
+            registry.by_leaver = by_leaver;
+            // Past what an Instant can hold, there is no deadline.
+            let own = now.checked_add(registry.settings.deadline);
+            registry.deadline = [own, parents].into_iter().flatten().min();
+            self.set_phase(&mut registry, Phase::Stopping);
+            coordinator = registry.coordinator.clone();
+        }
+        self.changed.notify_all();
+        self.stop.stop();
+        if let Some(coordinator) = coordinator {
+            // It has gone only if the guard has gone, and then whoever called this carries it out.
+            let _ = coordinator.send(Message::Requested);
+        }
+        true
+    }
+
+    /// A shutdown that is under way gets no longer than this, and nor does what is nested in it.
+    pub(crate) fn tighten(&self, cap: Option<Instant>) {
+        let Some(cap) = cap else { return };
+        let mut children = Vec::new();
+        {
+            let mut registry = self.registry.lock();
+            if registry.deadline.is_some_and(|deadline| deadline <= cap) {
+                return;
+            }
+            registry.deadline = Some(cap);
+            for told in &registry.told {
+                if let Entry::Child(child) = &told.entry {
+                    children.extend(child.core.upgrade());
+                }
+            }
+        }
+        self.changed.notify_all();
+        for child in children {
+            child.tighten(Some(cap));
+        }
+    }
+
+    /// Blocks until a shutdown is requested, and says why it was.
+    pub(crate) fn wait_for_request(&self) -> Cause {
+        let mut registry = self.registry.lock();
+        loop {
+            if let Some(cause) = &registry.cause {
+                return cause.clone();
+            }
+            self.changed.wait(&mut registry);
+        }
+    }
+
+    /// `main` is on its own way out (or waits for the shutdown), so nobody waits for it.
+    pub(crate) fn main_leaves(&self) {
+        let main = {
+            let mut registry = self.registry.lock();
+            registry.leaving = true;
+            registry.main.clone()
+        };
+        if let Some(main) = main {
+            main.set_gone(Some(Instant::now()));
+            let (untold, rouse) = {
+                let mut registry = self.registry.lock();
+                let untold = registry.untold.remove(&main.id);
+                (untold, registry.pending.remove(&main.id))
+            };
+            drop(untold); // with the lock free
+            if rouse {
+                self.changed.notify_all();
+            }
+        }
+    }
+
+    /// True for this supervisor and each of its ancestors.
+    pub(crate) fn is_within(&self, ancestor: &Core) -> bool {
+        let mut core = Some(self);
+        while let Some(this) = core {
+            if std::ptr::eq(this, ancestor) {
+                return true;
+            }
+            core = this.parent.as_deref();
+        }
+        false
+    }
+
+    /// Everything that the shutdown kept is let go. Call it with no lock held.
+    pub(crate) fn release(&self) {
+        let kept;
+        {
+            let mut registry = self.registry.lock();
+            kept = (
+                std::mem::take(&mut registry.told),
+                std::mem::take(&mut registry.exit_hooks_run),
+                registry.keep.take(),
+            );
+            registry.graces.clear();
+        }
+        drop(kept);
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        if let (Some(parent), Some(id)) = (&self.parent, self.id_in_parent) {
+            if self.is_ours() {
+                parent.unregister(id);
+            }
+        }
+    }
+}

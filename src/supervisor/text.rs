@@ -1,0 +1,35 @@
+//! Text for people: names that cannot drive a terminal, durations that can be read.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Text from outside (names, panic messages) without what could drive a terminal.
+pub(crate) struct Printable<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write;
+        // The bidirectional overrides would let a name rewrite the rest of its line.
+        let hostile = |c: char| {
+            c.is_control()
+                || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        };
+        self.0
+            .chars()
+            .try_for_each(|c| f.write_char(if hostile(c) { '\u{fffd}' } else { c }))
+    }
+}
+
+/// A duration with two or three figures, which is all that one reads.
+pub(crate) struct Short(pub(crate) Duration);
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let micros = self.0.as_micros();
+        match micros {
+            0..=999 => write!(f, "{micros} µs"),
+            1_000..=999_999 => write!(f, "{} ms", micros / 1_000),
+            _ => write!(f, "{:.2} s", self.0.as_secs_f64()),
+        }
+    }
+}
