@@ -10,7 +10,7 @@ mod terminate;
 pub mod thread;
 
 pub use exit::{exit, init, Guard, InstallError};
-pub use stop::{StopSource, StopToken, Stopped};
+pub use stop::{Never, StopCallback, StopReason, StopSource, StopToken, Stopped};
 pub use supervisor::{
     CallbackFault, Cause, EntryKind, EntryReport, ExitStyle, Hook, Order, Outcome, ShutdownReport,
     Supervisor, SupervisorBuilder, WorkerId, WorkerInfo,
@@ -64,4 +64,27 @@ pub fn stop_token() -> StopToken {
         Some((_, worker)) => worker.token(),
         None => Supervisor::current().stop_token(),
     }
+}
+
+/// By when the code that runs on this thread must be done: a callback or hook within its own limit, a worker that has been told
+/// to stop within its grace, any other thread within the deadline of a shutdown that is under way. `None` if there is no limit
+/// (yet).
+pub fn deadline() -> Option<std::time::Instant> {
+    use supervisor::current;
+    if let Some((core, turn)) = current::callback() {
+        return core.registry.lock().telling_limit(turn.since);
+    }
+    match current::worker() {
+        Some((_, worker)) => worker.deadline(),
+        None => Supervisor::current().core.registry.lock().deadline,
+    }
+}
+
+/// Whether the callback or hook that runs on this thread has been given up: its time is over, nobody waits for it any more, and the
+/// process may end at any moment. False on any other thread.
+pub fn is_abandoned() -> bool {
+    // Relaxed: it orders nothing.
+    supervisor::current::callback().is_some_and(|(_, turn)| {
+        turn.abandoned.load(std::sync::atomic::Ordering::Relaxed)
+    })
 }

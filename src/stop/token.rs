@@ -1,15 +1,16 @@
-//! A flag that is set once, and a condition variable for those who wait for it.
-//!
-//! The flag is an atomic beside the lock, so that polling costs one load; it is only set with the lock held, so that a
-//! waiter that has looked at it under the lock cannot miss the wake-up.
+//! The two handles on a stop: the source trips it, the token listens.
 
 use std::error::Error;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use crossbeam_channel::Receiver;
+
+use super::callback::{StopCallback, StoppedFuture};
+use super::reason::{Stop, StopReason};
+use super::shared::{Never, Shared, Tripped};
 
 /// The stopping side: whoever holds it can trip the token.
 ///
@@ -31,7 +32,7 @@ pub struct StopSource {
     shared: Arc<Shared>,
 }
 
-/// The listening side: what a worker polls, waits on or sleeps on to learn that it should stop.
+/// The listening side: what a worker polls, waits on, sleeps on or selects on to learn that it should stop.
 ///
 /// Cheap to clone. Once stopped it stays so.
 ///
@@ -53,16 +54,6 @@ pub struct StopSource {
 #[derive(Clone)]
 pub struct StopToken {
     shared: Arc<Shared>,
-}
-
-/// What source and tokens share.
-struct Shared {
-    /// Set once, under `lock`.
-    stopped: AtomicBool,
-    /// Guards the change of `stopped`. Nothing is called with it held.
-    lock: Mutex<()>,
-    /// Notified when `stopped` becomes true.
-    changed: Condvar,
 }
 
 /// The error of [`StopToken::check`] and [`StopToken::sleep`]: the holder was told to stop. Use it with `?`.
@@ -87,11 +78,7 @@ impl StopSource {
     /// A new source, not stopped.
     pub fn new() -> StopSource {
         StopSource {
-            shared: Arc::new(Shared {
-                stopped: AtomicBool::new(false),
-                lock: Mutex::new(()),
-                changed: Condvar::new(),
-            }),
+            shared: Shared::new(),
         }
     }
 
@@ -102,23 +89,33 @@ impl StopSource {
         }
     }
 
-    /// Stops every token of this source and wakes all who wait. True for the first call, false for each later one.
+    /// Stops every token of this source and of its children: wakes all who wait, then runs the callbacks on this thread, newest
+    /// first, and wakes the futures. True for the first call, false for each later one.
+    ///
+    /// A callback that panics is caught and logged; one that blocks, blocks this call.
     pub fn stop(&self) -> bool {
-        {
-            let _lock = self.shared.lock.lock();
-            // Release: pairs with the Acquire in `is_stopped`, so that what the stopper wrote before is seen.
-            if self.shared.stopped.swap(true, Ordering::Release) {
-                return false;
+        match self.trip(&Stop::now(StopReason::Source)) {
+            Some(tripped) => {
+                tripped.run();
+                true
             }
+            None => false,
         }
-        // After the lock is free: a waiter woken under it would only go back to sleep for it.
-        self.shared.changed.notify_all();
-        true
     }
 
     /// Whether it has been stopped.
     pub fn is_stopped(&self) -> bool {
-        self.shared.stopped.load(Ordering::Acquire)
+        self.shared.is_stopped()
+    }
+
+    /// Sets the flag and wakes who waits, but runs no callback yet. `None` if it was stopped already.
+    pub(crate) fn trip(&self, stop: &Stop) -> Option<Tripped> {
+        self.shared.trip(stop)
+    }
+
+    /// Who was told to stop has until this to do so, if that is sooner than what it was told.
+    pub(crate) fn tighten(&self, deadline: Instant) {
+        self.shared.tighten(deadline);
     }
 }
 
@@ -132,10 +129,14 @@ impl StopToken {
     /// Whether the holder should stop. One atomic load.
     #[inline]
     pub fn is_stopped(&self) -> bool {
-        self.shared.stopped.load(Ordering::Acquire)
+        self.shared.is_stopped()
     }
 
-    /// `Err(Stopped)` once the holder should stop: `stop.check()?` in a loop that computes.
+    /// `Err(Stopped)` once the holder should stop: `stop.check()?` in a loop that computes. One atomic load.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`], once stopped.
     #[inline]
     pub fn check(&self) -> Result<(), Stopped> {
         if self.is_stopped() {
@@ -147,12 +148,8 @@ impl StopToken {
 
     /// Blocks until stopped.
     pub fn wait(&self) {
-        if self.is_stopped() {
-            return;
-        }
-        let mut lock = self.shared.lock.lock();
-        while !self.is_stopped() {
-            self.shared.changed.wait(&mut lock);
+        if !self.is_stopped() {
+            self.shared.wait_until(None);
         }
     }
 
@@ -161,27 +158,99 @@ impl StopToken {
         if self.is_stopped() || timeout.is_zero() {
             return self.is_stopped();
         }
-        let Some(until) = Instant::now().checked_add(timeout) else {
-            self.wait();
-            return true;
-        };
-        let mut lock = self.shared.lock.lock();
-        while !self.is_stopped() {
-            if self.shared.changed.wait_until(&mut lock, until).timed_out() {
-                return self.is_stopped();
-            }
-        }
-        true
+        self.shared.wait_until(Instant::now().checked_add(timeout))
     }
 
-    /// Sleeps for `duration`, and is woken with `Err(Stopped)` when told to stop: what a worker uses in place of
-    /// [`std::thread::sleep`].
+    /// Sleeps for `duration`, and is woken when told to stop: what a worker uses in place of [`std::thread::sleep`].
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`], if stopped before the time was up.
     pub fn sleep(&self, duration: Duration) -> Result<(), Stopped> {
         if self.wait_timeout(duration) {
             Err(Stopped)
         } else {
             Ok(())
         }
+    }
+
+    /// A channel that never carries anything and disconnects on the stop: for `crossbeam_channel::select!`.
+    ///
+    /// ```
+    /// use crossbeam_channel::{select, unbounded};
+    /// use sundown::thread;
+    ///
+    /// let (jobs, queue) = unbounded::<u32>();
+    /// let worker = thread::Builder::new().spawn_with(move |stop| {
+    ///     let mut sum = 0;
+    ///     loop {
+    ///         select! {
+    ///             recv(queue) -> job => match job {
+    ///                 Ok(job) => sum += job,
+    ///                 Err(_) => return sum,
+    ///             },
+    ///             recv(stop.channel()) -> _ => return sum,
+    ///         }
+    ///     }
+    /// })?;
+    /// jobs.send(1)?;
+    /// worker.terminate();
+    /// assert!(worker.join().unwrap() <= 1); // select! is fair: either arm may have come first
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn channel(&self) -> &Receiver<Never> {
+        self.shared.channel()
+    }
+
+    /// Registers a callback to run on the stop: on the thread that stops the token, which in a shutdown is a helper thread, with no
+    /// lock held. If the token is stopped already it runs at once, here. Newest first, each at most once, panics caught and
+    /// logged.
+    ///
+    /// Dropping the [`StopCallback`] unregisters it, and waits if it is running on another thread.
+    pub fn on_stop(&self, callback: impl FnOnce() + Send + 'static) -> StopCallback {
+        match self.shared.add_callback(Box::new(callback)) {
+            Ok(key) => StopCallback::new(Some((Arc::clone(&self.shared), key))),
+            Err(callback) => {
+                super::shared::run_caught(callback);
+                StopCallback::new(None)
+            }
+        }
+    }
+
+    /// Why it was stopped; `None` while it is not.
+    pub fn reason(&self) -> Option<StopReason> {
+        self.shared.stop_of().map(|stop| stop.reason)
+    }
+
+    /// By when the holder must be done, once it has been told: the end of its grace, or of the whole shutdown. `None` while
+    /// it has not been told, or if there is no limit.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.shared.stop_of().and_then(|stop| stop.deadline)
+    }
+
+    /// A source that is stopped with this token, and can be stopped on its own. Stopping a child never stops its parent.
+    pub fn child(&self) -> StopSource {
+        StopSource {
+            shared: self.shared.child(),
+        }
+    }
+
+    /// As [`child`](StopToken::child), stopped at the latest when `timeout` is over. Nothing polls: one thread, shared by all
+    /// deadlines, fires it. `Duration::MAX` never ends; at zero it is stopped when this returns.
+    pub fn child_with_timeout(&self, timeout: Duration) -> StopSource {
+        let child = self.child();
+        if timeout.is_zero() {
+            // A new token has no callbacks.
+            drop(child.trip(&Stop::now(StopReason::TimeLimit)));
+        } else if let Some(at) = Instant::now().checked_add(timeout) {
+            child.shared.stop_at(at);
+        }
+        child
+    }
+
+    /// A future that is ready on the stop. It needs no runtime, and may be dropped at any time.
+    pub fn stopped(&self) -> impl Future<Output = ()> + Send + Sync + Unpin + 'static {
+        StoppedFuture::new(Arc::clone(&self.shared))
     }
 }
 

@@ -114,11 +114,15 @@ impl Callback {
         matches!(*self.state.lock(), State::None | State::Ran { .. })
     }
 
-    /// How long it took, and what went wrong: for the report. One that has not returned has no duration.
-    pub(crate) fn account(&self) -> (Option<Duration>, Option<CallbackFault>) {
+    /// How long it took, and what went wrong: for the report. One that has not returned has no duration; when the shutdown is
+    /// `over` that is a fault, whoever runs it.
+    pub(crate) fn account(&self, over: bool) -> (Option<Duration>, Option<CallbackFault>) {
         match &*self.state.lock() {
             State::None | State::Ready(_) => (None, None),
-            State::Running { hung } => (None, hung.then_some(CallbackFault::Hung)),
+            State::Running { hung } => {
+                let hangs = *hung || over;
+                (None, hangs.then_some(CallbackFault::Hung))
+            }
             State::Ran { took, fault } => (Some(*took), fault.clone()),
         }
     }

@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use super::registry::Core;
+use super::walk::Turn;
 use super::worker::Worker;
 
 thread_local! {
@@ -24,8 +25,8 @@ struct Seat {
 enum Role {
     /// The thread is this worker.
     Worker(Arc<Worker>),
-    /// The thread runs callbacks for a shutdown of this supervisor.
-    Callback,
+    /// The thread runs a callback for a shutdown of this supervisor.
+    Callback(Turn),
 }
 
 impl Drop for Seat {
@@ -42,14 +43,14 @@ pub(crate) fn sit_as_worker(core: Arc<Core>, worker: Arc<Worker>) {
     SEAT.with(|seat| *seat.borrow_mut() = Some(Seat { core, role }));
 }
 
-/// Runs `callbacks` with this thread marked as running callbacks for `core`.
-pub(crate) fn as_callback<R>(core: &Arc<Core>, callbacks: impl FnOnce() -> R) -> R {
+/// Runs `callback` with this thread marked as running a callback for `core`.
+pub(crate) fn as_callback<R>(core: &Arc<Core>, turn: &Turn, callback: impl FnOnce() -> R) -> R {
     let seat = Seat {
         core: Arc::clone(core),
-        role: Role::Callback,
+        role: Role::Callback(turn.clone()),
     };
     let before = SEAT.try_with(|place| place.borrow_mut().replace(seat));
-    let result = callbacks(); // catches the panics of what it runs
+    let result = callback(); // catches the panics of what it runs
     if let Ok(before) = before {
         let ours = SEAT.try_with(|place| std::mem::replace(&mut *place.borrow_mut(), before));
         drop(ours);
@@ -66,7 +67,16 @@ pub(crate) fn core() -> Option<Arc<Core>> {
 pub(crate) fn worker() -> Option<(Arc<Core>, Arc<Worker>)> {
     look(|seat| match &seat.role {
         Role::Worker(worker) => Some((Arc::clone(&seat.core), Arc::clone(worker))),
-        Role::Callback => None,
+        Role::Callback(_) => None,
+    })
+    .flatten()
+}
+
+/// The supervisor for which this thread runs a callback, and what is known of its time.
+pub(crate) fn callback() -> Option<(Arc<Core>, Turn)> {
+    look(|seat| match &seat.role {
+        Role::Callback(turn) => Some((Arc::clone(&seat.core), turn.clone())),
+        Role::Worker(_) => None,
     })
     .flatten()
 }
@@ -74,7 +84,8 @@ pub(crate) fn worker() -> Option<(Arc<Core>, Arc<Worker>)> {
 /// Whether this thread runs a callback in the shutdown of `core` or of something within it, so that waiting for that
 /// shutdown would be waiting for itself.
 pub(crate) fn is_callback_within(core: &Core) -> bool {
-    look(|seat| matches!(seat.role, Role::Callback) && seat.core.is_within(core)).unwrap_or(false)
+    look(|seat| matches!(seat.role, Role::Callback(_)) && seat.core.is_within(core))
+        .unwrap_or(false)
 }
 
 fn look<R>(with: impl FnOnce(&Seat) -> R) -> Option<R> {

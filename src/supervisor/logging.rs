@@ -78,3 +78,12 @@ pub(crate) fn callback_panicked(kind: EntryKind, name: Option<&str>, message: &s
         ),
     );
 }
+
+pub(crate) fn stop_callback_panicked(payload: Box<dyn std::any::Any + Send>) {
+    let message = message_of_panic(payload);
+    let message = Printable(&message);
+    log(
+        Level::Error,
+        format_args!("a callback registered with a stop token panicked: {message}"),
+    );
+}

@@ -13,7 +13,7 @@ use super::registry::{next_id, ChildRecord, Closed, Core, Entry, Message, Phase,
 use super::report::WorkerId;
 use super::settings::Settings;
 use super::worker::Worker;
-use crate::stop::StopSource;
+use crate::stop::{Stop, StopReason, StopSource};
 use crate::sys;
 
 impl Core {
@@ -221,17 +221,22 @@ impl Core {
                 return false;
             }
             let now = Instant::now();
-            registry.cause = Some(cause);
+            registry.cause = Some(cause.clone());
             registry.began = Some(now);
             registry.by_leaver = by_leaver;
             // Past what an Instant can hold, there is no deadline.
             let own = now.checked_add(registry.settings.deadline);
             registry.deadline = [own, parents].into_iter().flatten().min();
             self.set_phase(&mut registry, Phase::Stopping);
+            // Trips, and so wakes who waits; the callbacks on it are the driver's first step.
+            let stop = Stop {
+                reason: StopReason::Shutdown(cause),
+                deadline: registry.deadline,
+            };
+            registry.tripped = self.stop.trip(&stop);
             coordinator = registry.coordinator.clone();
         }
         self.changed.notify_all();
-        self.stop.stop();
         if let Some(coordinator) = coordinator {
             // It has gone only if the guard has gone, and then whoever called this carries it out.
             let _ = coordinator.send(Message::Requested);
@@ -314,6 +319,7 @@ impl Core {
                 std::mem::take(&mut registry.told),
                 std::mem::take(&mut registry.exit_hooks_run),
                 registry.keep.take(),
+                registry.tripped.take(),
             );
             registry.graces.clear();
         }

@@ -27,7 +27,7 @@ use super::hook::HookRecord;
 use super::report::{ShutdownReport, WorkerId};
 use super::settings::{ExitStyle, Order, Settings};
 use super::worker::Worker;
-use crate::stop::StopSource;
+use crate::stop::{StopSource, Tripped};
 
 /// How far a supervisor is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +99,8 @@ pub(crate) struct Registry {
     pub(crate) settings: Settings,
     pub(crate) phase: Phase,
     pub(crate) cause: Option<Cause>,
+    /// The supervisor's own token, tripped, with callbacks that may be left to run.
+    pub(crate) tripped: Option<Tripped>,
     /// When the shutdown was requested.
     pub(crate) began: Option<Instant>,
     /// When it ends; `None` while running, or for never.
@@ -158,6 +160,7 @@ impl Registry {
             settings,
             phase: Phase::Running,
             cause: None,
+            tripped: None,
             began: None,
             deadline: None,
             by_leaver: false,
@@ -190,9 +193,13 @@ impl Registry {
             .and_then(|deadline| deadline.checked_add(self.settings.callback_limit()))
     }
 
-    /// By when a callback that began at `since` is given up, with `more` to come after it. Past the deadline all that are
+    /// By when a callback that began at `since` is given up. Past the deadline all that are
     /// left share one callback's limit, so that each of them runs and yet the end is near.
-    pub(super) fn callback_limit(&self, since: Instant, more: usize) -> Option<Instant> {
+    pub(crate) fn telling_limit(&self, since: Instant) -> Option<Instant> {
+        let more = match self.untold.len() {
+            0 => self.exit_hooks.len(),
+            more => more,
+        };
         let own = since.checked_add(self.settings.callback_limit());
         let (Some(deadline), Some(last)) = (self.deadline, self.last_call()) else {
             return own;

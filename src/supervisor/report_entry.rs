@@ -7,11 +7,20 @@ use super::report::{CallbackFault, EntryKind, EntryReport, Outcome};
 use super::worker::{End, Worker};
 
 /// Adds what is to be said of `told`; a nested supervisor is followed by its own entries.
-pub(super) fn push(entries: &mut Vec<EntryReport>, told: &Told, began: Instant, late: bool) {
+pub(super) fn push(
+    entries: &mut Vec<EntryReport>,
+    told: &Told,
+    began: Instant,
+    late: bool,
+    complete: bool,
+) {
     let told_after = told.at.saturating_duration_since(began);
     match &told.entry {
         Entry::Worker(worker) => {
-            let (callback, fault) = worker.callback.account();
+            let (callback, mut fault) = worker.callback.account(complete);
+            if worker.token_hangs() {
+                fault = fault.or(Some(CallbackFault::Hung));
+            }
             // Told by somebody before the shutdown was: the wait counts from the shutdown's own turn.
             let until = worker.gone_at().unwrap_or_else(Instant::now);
             entries.push(EntryReport {
@@ -27,7 +36,7 @@ pub(super) fn push(entries: &mut Vec<EntryReport>, told: &Told, began: Instant, 
             });
         }
         Entry::Hook(hook) => {
-            let (callback, fault) = hook.callback.account();
+            let (callback, fault) = hook.callback.account(complete);
             let outcome = match &fault {
                 Some(CallbackFault::Panicked(message)) => Outcome::Panicked(message.clone()),
                 Some(_) => Outcome::Straggler,

@@ -130,6 +130,7 @@ impl Core {
                 format!("shutting down after {cause}"),
             );
         }
+        self.tell_own_token();
         loop {
             self.tell_all();
             if self.await_workers() {
@@ -253,7 +254,7 @@ impl Core {
         let mut entries = Vec::with_capacity(told.len() + hooks.len());
         for told in told.iter().chain(&hooks) {
             let late = overdue.contains(&told.entry.id());
-            super::report_entry::push(&mut entries, told, began, late);
+            super::report_entry::push(&mut entries, told, began, late, complete);
         }
         let cause = cause.unwrap_or(Cause::Requested);
         ShutdownReport::new(cause, began.elapsed(), complete, entries)

@@ -7,37 +7,57 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use log::Level;
+use parking_lot::Mutex;
 
 use super::cause::Cause;
 use super::current;
+use super::hook::HookRecord;
 use super::logging::{self, REPORT_LIMIT};
-use super::registry::{Core, Entry, Phase, Told};
+use super::registry::{ChildRecord, Core, Entry, Phase, Told};
 use super::report::EntryKind;
 use super::text::Printable;
-use super::walk::{walk, Steps};
+use super::walk::{walk, Steps, Turn};
+use crate::stop::{Stop, StopReason, Tripped};
 
 impl Core {
+    /// Runs the callbacks on the supervisor's own token, if there are any.
+    pub(super) fn tell_own_token(self: &Arc<Core>) {
+        let tripped = self.registry.lock().tripped.clone();
+        if let Some(tripped) = tripped.filter(|tripped| !tripped.is_quiet()) {
+            walk(Telling::beginning_with(self, Step::OwnToken(tripped)));
+        }
+    }
+
     /// Tells every entry that is to be told now, newest first.
     pub(super) fn tell_all(self: &Arc<Core>) {
         // Tokens and unparks call nobody, so this thread can do that much itself; from the first callback on a helper does
         // the rest, in case it hangs.
-        while let Some(entry) = self.take_untold(true) {
-            self.tell(&entry);
-        }
-        if self.has_untold() {
-            walk(Telling(Arc::clone(self)));
+        while let Some((entry, stop)) = self.take_untold() {
+            let quiet = match &entry {
+                Entry::Worker(worker) => {
+                    worker.trip(stop);
+                    let quiet = !worker.has_callbacks();
+                    if quiet {
+                        worker.finish_telling(); // only the unpark is left
+                    }
+                    quiet
+                }
+                Entry::Child(child) => {
+                    self.shut_down_child(child); // which looks after itself
+                    true
+                }
+                Entry::Hook(_) => false,
+            };
+            if !quiet {
+                walk(Telling::beginning_with(self, Step::Entry(entry)));
+            }
         }
     }
 
-    /// Takes the newest entry that has not been told, and books it as told. With `quiet`, only if telling it runs no
-    /// code of a user's on this thread.
-    fn take_untold(&self, quiet: bool) -> Option<Entry> {
+    /// Takes the newest entry that has not been told, and books it as told. Also gives what a worker is to be told.
+    fn take_untold(&self) -> Option<(Entry, Stop)> {
         let mut registry = self.registry.lock();
         if !registry.may_tell() {
-            return None;
-        }
-        let (_, newest) = registry.untold.iter().next_back()?;
-        if quiet && !is_quiet(newest) {
             return None;
         }
         let (id, entry) = registry.untold.pop_last()?;
@@ -46,123 +66,163 @@ impl Core {
             // Else workers that spawn workers would keep us telling them for ever.
             self.set_phase(&mut registry, Phase::Closed);
         }
+        let mut deadline = registry.deadline;
+        let mut reported = true;
         match &entry {
             Entry::Worker(worker) => {
+                let grace = worker.traits.grace.or(registry.settings.grace);
+                let end = grace.and_then(|grace| now.checked_add(grace));
+                deadline = [deadline, end].into_iter().flatten().min();
+                // Relaxed: `main` sets it before it waits; one that sets it just now is seen or not. A `main` that cannot hear
+                // is told like all others, but neither waited for nor reported.
                 let main = worker.traits.kind == EntryKind::Main;
-                // Relaxed: `main` sets it before it waits; one that sets it just now is seen or not.
-                if main && !self.main_hears.load(Ordering::Relaxed) {
-                    return Some(entry); // told like all others, but not waited for and not reported
-                }
-                let waited_for = !worker.traits.daemon && !worker.is_gone() && !worker.is_caller();
-                if waited_for && registry.phase == Phase::Stopping {
+                reported = !main || self.main_hears.load(Ordering::Relaxed);
+                let left = worker.traits.daemon || worker.is_gone() || worker.is_caller();
+                if reported && !left && registry.phase == Phase::Stopping {
                     registry.pending.insert(id);
-                    let grace = worker.traits.grace.or(registry.settings.grace);
-                    if let Some(end) = grace.and_then(|grace| now.checked_add(grace)) {
+                    if let Some(end) = end {
                         registry.graces.insert((end, id));
                     }
                 }
             }
             Entry::Hook(_) => registry.hook_started(),
-            Entry::Child(..) => {}
+            Entry::Child(_) => {}
         }
-        registry.told.push(Told {
-            entry: entry.clone(),
-            at: now,
-            child: None,
-        });
-        Some(entry)
+        if reported {
+            registry.told.push(Told {
+                entry: entry.clone(),
+                at: now,
+                child: None,
+            });
+        }
+        let cause = registry.cause.clone().unwrap_or(Cause::Requested);
+        let stop = Stop {
+            reason: StopReason::Shutdown(cause),
+            deadline,
+        };
+        Some((entry, stop))
     }
 
-    fn has_untold(&self) -> bool {
-        let registry = self.registry.lock();
-        registry.may_tell() && !registry.untold.is_empty()
-    }
-
-    /// Tells one entry to stop. No lock is held.
-    fn tell(self: &Arc<Core>, entry: &Entry) {
-        match entry {
-            Entry::Worker(worker) => worker.tell(),
-            Entry::Hook(hook) => {
-                if let Some(message) = hook.callback.run() {
-                    logging::callback_panicked(hook.kind, Some(&hook.name), &message);
-                }
-            }
-            Entry::Child(child) => {
-                let Some(core) = child.core.upgrade() else {
-                    return;
-                };
-                let (cause, deadline) = {
-                    let registry = self.registry.lock();
-                    (registry.cause.clone(), registry.deadline)
-                };
-                if !core.begin(cause.unwrap_or(Cause::Requested), false) {
-                    core.tighten(deadline); // it was stopping already
-                }
-                let report = core.drive_or_wait();
-                let mut registry = self.registry.lock();
-                // The newest told is the last, so this looks at one or two.
-                let mut told = registry.told.iter_mut().rev();
-                if let Some(told) = told.find(|told| told.entry.id() == child.id) {
-                    told.child = Some(report);
-                }
-            }
+    /// A nested supervisor's whole shutdown, in its turn.
+    fn shut_down_child(&self, child: &ChildRecord) {
+        let Some(core) = child.core.upgrade() else {
+            return;
+        };
+        let (cause, deadline) = {
+            let registry = self.registry.lock();
+            (registry.cause.clone(), registry.deadline)
+        };
+        if !core.begin(cause.unwrap_or(Cause::Requested), false) {
+            core.tighten(deadline); // it was stopping already
+        }
+        let report = core.drive_or_wait();
+        let mut registry = self.registry.lock();
+        // The newest told is the last, so this looks at one or two.
+        let mut told = registry.told.iter_mut().rev();
+        if let Some(told) = told.find(|told| told.entry.id() == child.id) {
+            told.child = Some(report);
         }
     }
 }
 
-/// Whether telling this entry runs no code of a user's on the teller's thread. A nested supervisor looks after itself.
-fn is_quiet(entry: &Entry) -> bool {
-    match entry {
-        Entry::Worker(worker) => !worker.callback.is_ready(),
-        Entry::Hook(_) => false,
-        Entry::Child(..) => true,
-    }
+/// One thing that is told by a helper thread.
+#[derive(Clone)]
+pub(super) enum Step {
+    /// The callbacks on the supervisor's own token.
+    OwnToken(Tripped),
+    /// An entry, booked as told.
+    Entry(Entry),
 }
 
 /// The entries that are to be told, as steps.
-struct Telling(Arc<Core>);
+struct Telling {
+    core: Arc<Core>,
+    /// What comes before the rest of the list: the step that this began with, then one of which a part hung.
+    next: Mutex<Option<Step>>,
+}
 
-impl Steps for Telling {
-    type Step = Entry;
-
-    fn take(&self) -> Option<Entry> {
-        self.0.take_untold(false)
-    }
-
-    fn run(&self, entry: &Entry) {
-        current::as_callback(&self.0, || self.0.tell(entry));
-    }
-
-    fn limit(&self, entry: &Entry, since: Instant) -> Option<Instant> {
-        if let Entry::Child(child) = entry {
-            return child.core.upgrade().and_then(|core| child_limit(&core));
+impl Telling {
+    fn beginning_with(core: &Arc<Core>, step: Step) -> Telling {
+        Telling {
+            core: Arc::clone(core),
+            next: Mutex::new(Some(step)),
         }
-        let registry = self.0.registry.lock();
-        registry.callback_limit(since, registry.untold.len())
-    }
-
-    fn give_up(&self, entry: &Entry) {
-        give_up(entry);
     }
 }
 
-/// Marks the callback of an entry as hung, and says so.
-fn give_up(entry: &Entry) {
-    let (hangs, kind, name) = match entry {
-        Entry::Worker(worker) => (
-            worker.callback_hangs(),
-            worker.traits.kind,
-            worker.traits.name.as_deref(),
-        ),
-        Entry::Hook(hook) => (hook.callback.give_up(), hook.kind, Some(&*hook.name)),
-        Entry::Child(_) => return, // its own report says who hangs in it
-    };
-    if hangs {
-        let name = Printable(name.unwrap_or("<unnamed>"));
-        let kind = kind.label();
-        let text = format!("the callback of {kind} {name} does not return: going on without it");
-        logging::log_bounded(Level::Error, REPORT_LIMIT, text);
+impl Steps for Telling {
+    type Step = Step;
+
+    fn take(&self) -> Option<Step> {
+        if let Some(step) = self.next.lock().take() {
+            return Some(step);
+        }
+        let (entry, stop) = self.core.take_untold()?;
+        if let Entry::Worker(worker) = &entry {
+            worker.trip(stop);
+        }
+        Some(Step::Entry(entry))
     }
+
+    fn run(&self, step: &Step, turn: &Turn) {
+        current::as_callback(&self.core, turn, || match step {
+            Step::OwnToken(tripped) => tripped.run(),
+            Step::Entry(Entry::Worker(worker)) => worker.finish_telling(),
+            Step::Entry(Entry::Hook(hook)) => run_hook(hook),
+            Step::Entry(Entry::Child(child)) => self.core.shut_down_child(child),
+        });
+    }
+
+    fn limit(&self, step: &Step, since: Instant) -> Option<Instant> {
+        if let Step::Entry(Entry::Child(child)) = step {
+            return child.core.upgrade().and_then(|core| child_limit(&core));
+        }
+        self.core.registry.lock().telling_limit(since)
+    }
+
+    fn give_up(&self, step: Step) {
+        let more = match &step {
+            Step::OwnToken(tripped) => {
+                let name = self.core.name.as_deref().unwrap_or("the supervisor");
+                say_hung("a callback on the stop token of", name);
+                !tripped.is_quiet()
+            }
+            Step::Entry(Entry::Worker(worker)) => {
+                if worker.give_up_telling() {
+                    let name = worker.traits.name.as_deref().unwrap_or("<unnamed>");
+                    say_hung("the callback of worker", name);
+                }
+                worker.has_callbacks()
+            }
+            Step::Entry(Entry::Hook(hook)) => {
+                give_up_hook(hook);
+                false
+            }
+            Step::Entry(Entry::Child(_)) => false, // its own report says who hangs in it
+        };
+        if more {
+            // One of its callbacks hangs; the others still run, on the next helper.
+            *self.next.lock() = Some(step);
+        }
+    }
+}
+
+fn run_hook(hook: &HookRecord) {
+    if let Some(message) = hook.callback.run() {
+        logging::callback_panicked(hook.kind, Some(&hook.name), &message);
+    }
+}
+
+fn give_up_hook(hook: &HookRecord) {
+    if hook.callback.give_up() {
+        say_hung("hook", &hook.name);
+    }
+}
+
+fn say_hung(what: &str, name: &str) {
+    let name = Printable(name);
+    let text = format!("{what} {name} does not return: going on without it");
+    logging::log_bounded(Level::Error, REPORT_LIMIT, text);
 }
 
 /// By when a nested supervisor's shutdown, which bounds itself, must have come back.
@@ -180,31 +240,29 @@ fn child_limit(child: &Core) -> Option<Instant> {
 pub(super) struct ExitHooks(pub(super) Arc<Core>);
 
 impl Steps for ExitHooks {
-    type Step = Entry;
+    type Step = Arc<HookRecord>;
 
-    fn take(&self) -> Option<Entry> {
+    fn take(&self) -> Option<Arc<HookRecord>> {
         let mut registry = self.0.registry.lock();
         let (_, hook) = registry.exit_hooks.pop_last()?;
         registry.hook_started();
-        let entry = Entry::Hook(hook);
         registry.exit_hooks_run.push(Told {
-            entry: entry.clone(),
+            entry: Entry::Hook(Arc::clone(&hook)),
             at: Instant::now(),
             child: None,
         });
-        Some(entry)
+        Some(hook)
     }
 
-    fn run(&self, entry: &Entry) {
-        current::as_callback(&self.0, || self.0.tell(entry));
+    fn run(&self, hook: &Arc<HookRecord>, turn: &Turn) {
+        current::as_callback(&self.0, turn, || run_hook(hook));
     }
 
-    fn limit(&self, _entry: &Entry, since: Instant) -> Option<Instant> {
-        let registry = self.0.registry.lock();
-        registry.callback_limit(since, registry.exit_hooks.len())
+    fn limit(&self, _hook: &Arc<HookRecord>, since: Instant) -> Option<Instant> {
+        self.0.registry.lock().telling_limit(since)
     }
 
-    fn give_up(&self, entry: &Entry) {
-        give_up(entry);
+    fn give_up(&self, hook: Arc<HookRecord>) {
+        give_up_hook(&hook);
     }
 }

@@ -4,6 +4,7 @@
 //! it, and another goes on with the next step. So a list without a hanging step costs one thread, however long it is, and
 //! no hand-over for each step. If no thread can be started the caller takes the steps itself.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,11 +17,20 @@ pub(crate) trait Steps: Send + Sync + 'static {
     /// Takes the next step off the list. Called with the walk's lock held, so it must not block for long.
     fn take(&self) -> Option<Self::Step>;
     /// Carries it out. May hang; does not panic.
-    fn run(&self, step: &Self::Step);
+    fn run(&self, step: &Self::Step, turn: &Turn);
     /// By when a step that began at `since` is given up; `None` for never.
     fn limit(&self, step: &Self::Step, since: Instant) -> Option<Instant>;
     /// Its time is up and it is still running.
-    fn give_up(&self, step: &Self::Step);
+    fn give_up(&self, step: Self::Step);
+}
+
+/// What a step can learn about its own time.
+#[derive(Clone)]
+pub(crate) struct Turn {
+    /// When the step began.
+    pub(crate) since: Instant,
+    /// Set when the helper that runs it is left behind.
+    pub(crate) abandoned: Arc<AtomicBool>,
 }
 
 /// What the watcher and the helpers share.
@@ -35,7 +45,7 @@ struct State<T> {
     /// Which helper may take steps; one that was left behind finds another number here.
     turn: u64,
     /// The step that is being carried out, and since when.
-    current: Option<(T, Instant)>,
+    current: Option<(T, Turn)>,
     /// The list is at its end.
     ended: bool,
 }
@@ -75,8 +85,9 @@ impl<S: Steps> Walk<S> {
     /// Takes steps as long as it is this helper's turn.
     fn take_steps(&self, turn: u64) {
         let mut finished = None;
+        let abandoned = Arc::new(AtomicBool::new(false));
         loop {
-            let step = {
+            let (step, turn) = {
                 let mut state = self.state.lock();
                 if state.turn != turn {
                     return;
@@ -86,8 +97,12 @@ impl<S: Steps> Walk<S> {
                 finished = finished.or(state.current.take());
                 match next {
                     Some(step) => {
-                        state.current = Some((step.clone(), Instant::now()));
-                        step
+                        let turn = Turn {
+                            since: Instant::now(),
+                            abandoned: Arc::clone(&abandoned),
+                        };
+                        state.current = Some((step.clone(), turn.clone()));
+                        (step, turn)
                     }
                     None => {
                         state.ended = true;
@@ -98,7 +113,7 @@ impl<S: Steps> Walk<S> {
                 }
             };
             drop(finished.take());
-            self.steps.run(&step);
+            self.steps.run(&step, &turn);
         }
     }
 
@@ -111,7 +126,7 @@ impl<S: Steps> Walk<S> {
                 return true;
             }
             let limit = match &state.current {
-                Some((step, since)) => self.steps.limit(step, *since),
+                Some((step, turn)) => self.steps.limit(step, turn.since),
                 None => Some(started + START_LIMIT),
             };
             let Some(limit) = limit else {
@@ -125,8 +140,10 @@ impl<S: Steps> Walk<S> {
             state.turn += 1;
             let current = state.current.take();
             drop(state);
-            if let Some((step, _)) = current {
-                self.steps.give_up(&step);
+            if let Some((step, turn)) = current {
+                // Relaxed: a hint for the step, which orders nothing.
+                turn.abandoned.store(true, Ordering::Relaxed);
+                self.steps.give_up(step);
             }
             return false;
         }

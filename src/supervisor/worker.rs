@@ -14,7 +14,8 @@ use parking_lot::{Condvar, Mutex};
 
 use super::callback::{Callback, Job};
 use super::report::{EntryKind, WorkerId};
-use crate::stop::{StopSource, StopToken};
+use crate::stop::timer::{self, Expire, TimerKey};
+use crate::stop::{Stop, StopReason, StopSource, StopToken, Tripped};
 use crate::sys;
 
 /// What a builder decides about a worker.
@@ -47,14 +48,22 @@ pub(crate) struct Worker {
     progress: Mutex<Progress>,
     /// Notified when `progress` has come further: gone, or joined.
     changed: Condvar,
+    /// The timer of its time limit.
+    timer: OnceCell<TimerKey>,
 }
 
 /// How far a worker has come.
 struct Progress {
     /// When it was told to stop.
     told: Option<Instant>,
+    /// How it was told.
+    stop: Option<Stop>,
     /// Its own stop source, made when somebody first asks for a token.
     source: Option<StopSource>,
+    /// The tripped token, with callbacks that may be left to run.
+    tripped: Option<Tripped>,
+    /// A callback of its token did not return within its limit.
+    token_hangs: bool,
     /// How its closure ended.
     end: Option<End>,
     /// Its code and its thread-locals are through; with the time, if anyone wanted to know.
@@ -96,12 +105,16 @@ impl Worker {
             finished: AtomicBool::new(false),
             progress: Mutex::new(Progress {
                 told: None,
+                stop: None,
                 source: None,
+                tripped: None,
+                token_hangs: false,
                 end: None,
                 gone: None,
                 native: Native::Absent,
             }),
             changed: Condvar::new(),
+            timer: OnceCell::new(),
         }
     }
 
@@ -117,7 +130,7 @@ impl Worker {
     pub(crate) fn attach_thread(&self, thread: Thread) {
         // Only the spawner sets it, once; a second call would keep the first, which is the same thread.
         let _ = self.thread.set(thread);
-        // Told before we knew its thread: the unpark is still owed. The lock orders this against `tell`: either it saw
+        // Told before we knew its thread: the unpark is still owed. The lock orders this against `trip`: either it saw
         // the thread, or we see that it was told.
         if self.progress.lock().told.is_some() {
             self.unpark();
@@ -133,26 +146,59 @@ impl Worker {
     /// The worker's own token.
     pub(crate) fn token(&self) -> StopToken {
         let mut progress = self.progress.lock();
-        let told = progress.told.is_some();
+        let stop = progress.stop.clone();
         let source = progress.source.get_or_insert_with(StopSource::new);
-        if told {
-            source.stop(); // does nothing the second time, and calls nothing
+        if let Some(stop) = stop {
+            // Does nothing the second time; a source that is new has no callbacks.
+            drop(source.trip(&stop));
         }
         source.token()
     }
 
-    /// Tells it to stop, on whatever thread this is: trips its token, runs its callback unless that has run, unparks it.
+    /// Tells it to stop, on whatever thread this is: trips its token and runs the callbacks on that, runs its terminate callback
+    /// unless that has run, unparks it.
+    pub(crate) fn tell(&self, stop: Stop) {
+        self.trip(stop);
+        self.finish_telling();
+    }
+
+    /// The first half of telling it, which calls nobody: books it as told and trips its token.
+    pub(crate) fn trip(&self, stop: Stop) {
+        let mut progress = self.progress.lock();
+        if let Some(told) = &mut progress.stop {
+            // The reason stays; the deadline may have come nearer.
+            if let Some(deadline) = stop.deadline {
+                told.deadline = Some(told.deadline.map_or(deadline, |old| old.min(deadline)));
+                if let Some(source) = &progress.source {
+                    source.tighten(deadline);
+                }
+            }
+            return;
+        }
+        progress.told = Some(Instant::now());
+        progress.stop = Some(stop.clone());
+        let tripped = progress
+            .source
+            .as_ref()
+            .and_then(|source| source.trip(&stop));
+        progress.tripped = tripped;
+    }
+
+    /// Whether the second half would run anything of a user's.
+    pub(crate) fn has_callbacks(&self) -> bool {
+        let tripped = self.progress.lock().tripped.clone();
+        self.callback.is_ready() || tripped.is_some_and(|tripped| !tripped.is_quiet())
+    }
+
+    /// The second half: runs what nobody has run yet, then unparks. If something hangs in here, another thread may call this and go
+    /// on behind it.
     ///
     /// The unpark comes last: a worker that loops over "is my flag set? else park" would otherwise wake before its callback has
-    /// set the flag, park again, and never be woken. If the callback hangs, `callback_hangs` unparks.
-    pub(crate) fn tell(&self) {
-        let source = {
-            let mut progress = self.progress.lock();
-            progress.told.get_or_insert_with(Instant::now);
-            progress.source.clone()
-        };
-        if let Some(source) = source {
-            source.stop();
+    /// set the flag, park again, and never be woken. If a callback hangs, `give_up_telling` unparks.
+    pub(crate) fn finish_telling(&self) {
+        let tripped = self.progress.lock().tripped.clone();
+        if let Some(tripped) = tripped {
+            tripped.run();
         }
         if let Some(message) = self.callback.run() {
             super::logging::callback_panicked(
@@ -164,11 +210,42 @@ impl Worker {
         self.unpark();
     }
 
-    /// Its callback's time is up. True if it was indeed still running.
-    pub(crate) fn callback_hangs(&self) -> bool {
+    /// The time for telling it is up. True if a callback was indeed still running.
+    pub(crate) fn give_up_telling(&self) -> bool {
+        let tripped = self.progress.lock().tripped.clone();
+        let token_hangs = tripped.is_some_and(|tripped| tripped.is_running());
+        if token_hangs {
+            self.progress.lock().token_hangs = true;
+        }
         let hangs = self.callback.give_up();
         self.unpark();
-        hangs
+        hangs || token_hangs
+    }
+
+    /// Whether a callback of its token was given up.
+    pub(crate) fn token_hangs(&self) -> bool {
+        self.progress.lock().token_hangs
+    }
+
+    /// By when it must be done, once told.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.progress
+            .lock()
+            .stop
+            .as_ref()
+            .and_then(|stop| stop.deadline)
+    }
+
+    /// Has it told to stop after `limit`.
+    pub(crate) fn limit_time(self: &Arc<Worker>, limit: Duration) {
+        let Some(at) = self.began.checked_add(limit) else {
+            return; // never
+        };
+        let worker = Arc::downgrade(self);
+        let key = timer::at(at, worker);
+        if self.timer.set(key).is_err() || self.is_gone() {
+            timer::cancel(key); // it ended before there was a timer to take back
+        }
     }
 
     pub(crate) fn told(&self) -> Option<Instant> {
@@ -212,6 +289,9 @@ impl Worker {
     pub(crate) fn set_gone(&self, at: Option<Instant>) {
         self.progress.lock().gone = Some(at);
         self.changed.notify_all();
+        if let Some(&key) = self.timer.get() {
+            timer::cancel(key);
+        }
     }
 
     pub(crate) fn is_gone(&self) -> bool {
@@ -311,6 +391,17 @@ impl Worker {
     fn set_native(&self, native: Native) {
         self.progress.lock().native = native;
         self.changed.notify_all();
+    }
+}
+
+impl Expire for Worker {
+    fn expire(self: Arc<Self>) {
+        self.trip(Stop::now(StopReason::TimeLimit));
+        if self.has_callbacks() {
+            timer::apart(move || self.finish_telling());
+        } else {
+            self.finish_telling();
+        }
     }
 }
 

@@ -57,6 +57,7 @@ pub struct Builder {
     stack_size: Option<usize>,
     callback: Option<Job>,
     grace: Option<Duration>,
+    time_limit: Option<Duration>,
     daemon: bool,
     critical: bool,
 }
@@ -88,6 +89,7 @@ impl Builder {
             stack_size: None,
             callback: None,
             grace: None,
+            time_limit: None,
             daemon: false,
             critical: false,
         }
@@ -116,6 +118,28 @@ impl Builder {
     /// the deadline.
     pub fn grace(mut self, grace: Duration) -> Builder {
         self.grace = Some(grace);
+        self
+    }
+
+    /// Tells it to stop after so long: trips its token, runs its terminate callback, unparks it. How a task is cancelled after a
+    /// timeout:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sundown::thread;
+    ///
+    /// let task = thread::Builder::new()
+    ///     .time_limit(Duration::from_millis(5))
+    ///     .spawn_with(|stop| stop.wait())?; // works until it is told
+    /// task.join().unwrap();
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// A task that does not listen goes on: Rust threads cannot be killed. Wait for it with
+    /// [`join_timeout`](JoinHandle::join_timeout), and leave it to the shutdown's report. For work that must be stoppable by force,
+    /// use a process.
+    pub fn time_limit(mut self, limit: Duration) -> Builder {
+        self.time_limit = Some(limit);
         self
     }
 
@@ -189,6 +213,7 @@ impl Builder {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
+        let time_limit = self.time_limit;
         let (builder, core, traits, callback) = self.parts(EntryKind::Scoped, Location::caller());
         let worker = register(&core, traits, callback)?;
         let started = Undo::new(&core, worker.id);
@@ -209,6 +234,9 @@ impl Builder {
         })?;
         started.succeeded();
         worker.attach_thread(handle.thread().clone());
+        if let Some(limit) = time_limit {
+            worker.limit_time(limit);
+        }
         Ok(handle)
     }
 
@@ -238,6 +266,7 @@ impl Builder {
         F: FnOnce(&Worker) -> T + Send + 'static,
         T: Send + 'static,
     {
+        let time_limit = self.time_limit;
         let (builder, core, traits, callback) = self.parts(kind, location);
         let worker = register(&core, traits, callback)?;
         let started = Undo::new(&core, worker.id);
@@ -257,6 +286,9 @@ impl Builder {
         })?;
         started.succeeded();
         worker.attach(thread);
+        if let Some(limit) = time_limit {
+            worker.limit_time(limit);
+        }
         Ok(JoinHandle::new(core, worker, value))
     }
 

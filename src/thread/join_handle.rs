@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::{Result, Thread};
+use crate::stop::{Stop, StopReason};
 use crate::supervisor::registry::Core;
 use crate::supervisor::worker::Worker;
 use crate::supervisor::{current, logging, WorkerId};
@@ -121,7 +122,11 @@ impl<T> JoinHandle<T> {
     /// has run or is running. Call [`join`](JoinHandle::join) to wait for its end. Of a worker that has ended nothing is asked.
     pub fn terminate(&self) {
         if !self.worker.is_finished() && self.core.is_ours() {
-            self.worker.tell();
+            let grace = self.worker.traits.grace;
+            self.worker.tell(Stop {
+                reason: StopReason::Terminated,
+                deadline: grace.and_then(|grace| Instant::now().checked_add(grace)),
+            });
         }
     }
 

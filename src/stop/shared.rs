@@ -1,0 +1,346 @@
+//! What a source and its tokens share: a flag, those who wait for it, the callbacks, the children.
+//!
+//! Stopping has two halves. *Tripping* sets the flag and wakes those who wait; it calls nobody's code. *Running* then runs the
+//! callbacks and wakes the futures. They are apart so that a shutdown can trip on any thread and run where a callback
+//! that hangs does no harm.
+//!
+//! # Invariants
+//!
+//! - `stopped` is true exactly when `state.stop` is set; both change with the lock held, so a waiter that has looked under
+//!   the lock cannot miss the wake-up.
+//! - A callback is in `callbacks` until somebody takes it out, under the lock, to run or to drop it: so it runs at most once.
+//!
+//! # Deadlock safety
+//!
+//! No two tokens' locks are held at once, and nothing of a user's is called or dropped with one held. A parent is walked
+//! from a list of its descendants, not by recursion; so is the chain of parents when the last child is dropped.
+
+use std::collections::BTreeMap;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::Waker;
+use std::thread::ThreadId;
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, Sender};
+use once_cell::sync::OnceCell;
+use parking_lot::{Condvar, Mutex};
+
+use super::reason::{Stop, StopReason};
+use super::timer::{self, TimerKey};
+
+/// The message type of a stop token's channel: there is no value of it, so the channel carries none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Never {}
+
+/// What source and tokens share.
+pub(crate) struct Shared {
+    stopped: AtomicBool,
+    state: Mutex<State>,
+    /// Notified when it is stopped, and when a callback has returned.
+    changed: Condvar,
+    /// Made when somebody first asks for it; its sender is in the state.
+    channel: OnceCell<Receiver<Never>>,
+    /// The token that this is a child of, and our key there.
+    parent: Option<(Arc<Shared>, u64)>,
+    /// The timer to take back when nobody holds the token any more.
+    timer: OnceCell<TimerKey>,
+}
+
+#[derive(Default)]
+struct State {
+    stop: Option<Stop>,
+    /// The next key, for callbacks, wakers and children alike.
+    next: u64,
+    callbacks: BTreeMap<u64, Box<dyn FnOnce() + Send>>,
+    /// The callbacks that run just now, each on its thread. Mostly none or one.
+    running: Vec<(u64, ThreadId)>,
+    wakers: BTreeMap<u64, Waker>,
+    children: BTreeMap<u64, Weak<Shared>>,
+    /// Dropped on the stop, which disconnects the channel.
+    sender: Option<Sender<Never>>,
+}
+
+/// A token that has been tripped, with its descendants: their callbacks can be run, by one thread or by several in turn.
+#[derive(Clone)]
+#[must_use = "the callbacks have not run yet"]
+pub(crate) struct Tripped {
+    tokens: Arc<[Arc<Shared>]>,
+}
+
+impl Tripped {
+    /// Runs the callbacks that nobody has run yet and wakes the futures, on this thread.
+    pub(crate) fn run(&self) {
+        for token in self.tokens.iter() {
+            token.run_callbacks();
+        }
+    }
+
+    /// Whether nothing of a user's is left to run.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.tokens.iter().all(|token| {
+            let state = token.state.lock();
+            state.callbacks.is_empty() && state.wakers.is_empty()
+        })
+    }
+
+    /// Whether a callback is running just now.
+    pub(crate) fn is_running(&self) -> bool {
+        let running = |token: &Arc<Shared>| !token.state.lock().running.is_empty();
+        self.tokens.iter().any(running)
+    }
+}
+
+impl Shared {
+    pub(super) fn new() -> Arc<Shared> {
+        Arc::new(Shared {
+            stopped: AtomicBool::new(false),
+            state: Mutex::new(State::default()),
+            changed: Condvar::new(),
+            channel: OnceCell::new(),
+            parent: None,
+            timer: OnceCell::new(),
+        })
+    }
+
+    /// A token that is stopped with this one.
+    pub(super) fn child(self: &Arc<Shared>) -> Arc<Shared> {
+        let mut state = self.state.lock();
+        let key = state.next_key();
+        let child = Arc::new(Shared {
+            stopped: AtomicBool::new(false),
+            state: Mutex::new(State::default()),
+            changed: Condvar::new(),
+            channel: OnceCell::new(),
+            parent: Some((Arc::clone(self), key)),
+            timer: OnceCell::new(),
+        });
+        let stop = state.stop.clone();
+        if stop.is_none() {
+            state.children.insert(key, Arc::downgrade(&child));
+        }
+        drop(state);
+        if let Some(stop) = stop {
+            // Nobody has registered anything with it yet.
+            drop(child.trip_one(&Stop {
+                reason: stop.reason.for_child(),
+                deadline: stop.deadline,
+            }));
+        }
+        child
+    }
+
+    /// Has it stopped at `at` by the timer thread.
+    pub(super) fn stop_at(self: &Arc<Shared>, at: Instant) {
+        let expire: Weak<Shared> = Arc::downgrade(self);
+        // Set once: only the maker of a token calls this.
+        let _ = self.timer.set(timer::at(at, expire));
+    }
+
+    // Acquire: pairs with the Release in `trip_one`, so that what the stopper wrote before is seen.
+    #[inline]
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    pub(super) fn stop_of(&self) -> Option<Stop> {
+        self.state.lock().stop.clone()
+    }
+
+    /// A stopped holder must be done by this, if that is sooner than what it was told.
+    pub(super) fn tighten(&self, deadline: Instant) {
+        if let Some(stop) = &mut self.state.lock().stop {
+            stop.deadline = Some(stop.deadline.map_or(deadline, |old| old.min(deadline)));
+        }
+    }
+
+    /// Blocks until stopped, at most until `limit`. True if stopped.
+    pub(super) fn wait_until(&self, limit: Option<Instant>) -> bool {
+        let mut state = self.state.lock();
+        while state.stop.is_none() {
+            match limit {
+                None => self.changed.wait(&mut state),
+                Some(limit) => {
+                    if self.changed.wait_until(&mut state, limit).timed_out() {
+                        return state.stop.is_some();
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    // ---- stopping
+
+    /// Trips this token and all its descendants. `None` if it was stopped already.
+    pub(super) fn trip(self: &Arc<Shared>, stop: &Stop) -> Option<Tripped> {
+        let mut children = self.trip_one(stop)?;
+        let mut tokens = vec![Arc::clone(self)];
+        if !children.is_empty() {
+            let theirs = Stop {
+                reason: stop.reason.for_child(),
+                deadline: stop.deadline,
+            };
+            while let Some(child) = children.pop() {
+                // One that was stopped on its own has stopped its own children.
+                if let Some(more) = child.trip_one(&theirs) {
+                    children.extend(more);
+                    tokens.push(child);
+                }
+            }
+        }
+        Some(Tripped {
+            tokens: tokens.into(),
+        })
+    }
+
+    /// Sets the flag and wakes those who wait. Gives the children, or `None` if it was stopped already.
+    fn trip_one(&self, stop: &Stop) -> Option<Vec<Arc<Shared>>> {
+        let (children, sender) = {
+            let mut state = self.state.lock();
+            if state.stop.is_some() {
+                return None;
+            }
+            state.stop = Some(stop.clone());
+            self.stopped.store(true, Ordering::Release);
+            // Upgraded after the lock is free: who drops the last handle on a child takes this lock.
+            let children = std::mem::take(&mut state.children);
+            (children, state.sender.take())
+        };
+        // After the lock is free: a waiter woken under it would only go back to sleep for it.
+        self.changed.notify_all();
+        drop(sender);
+        Some(children.values().filter_map(Weak::upgrade).collect())
+    }
+
+    /// Runs what is registered, newest first, each with its panic caught; then wakes the futures.
+    fn run_callbacks(&self) {
+        let here = std::thread::current().id();
+        loop {
+            let (key, callback) = {
+                let mut state = self.state.lock();
+                let Some((key, callback)) = state.callbacks.pop_last() else {
+                    break;
+                };
+                state.running.push((key, here));
+                (key, callback)
+            };
+            run_caught(callback);
+            let mut state = self.state.lock();
+            state.running.retain(|running| *running != (key, here));
+            drop(state);
+            self.changed.notify_all(); // for who unregisters it and waits
+        }
+        let wakers = std::mem::take(&mut self.state.lock().wakers);
+        for waker in wakers.into_values() {
+            run_caught(move || waker.wake());
+        }
+    }
+
+    // ---- callbacks, futures, channel
+
+    /// Registers a callback. Gives it back if the token is stopped.
+    pub(super) fn add_callback(
+        &self,
+        callback: Box<dyn FnOnce() + Send>,
+    ) -> Result<u64, Box<dyn FnOnce() + Send>> {
+        let mut state = self.state.lock();
+        if state.stop.is_some() {
+            return Err(callback);
+        }
+        let key = state.next_key();
+        state.callbacks.insert(key, callback);
+        Ok(key)
+    }
+
+    /// Unregisters a callback; waits for it if it runs on another thread just now, and for no other.
+    pub(super) fn remove_callback(&self, key: u64) {
+        let mut state = self.state.lock();
+        if let Some(callback) = state.callbacks.remove(&key) {
+            drop(state);
+            drop(callback);
+            return;
+        }
+        let here = std::thread::current().id();
+        while state
+            .running
+            .iter()
+            .any(|&(k, thread)| k == key && thread != here)
+        {
+            self.changed.wait(&mut state);
+        }
+    }
+
+    /// Leaves (or replaces) a waker. False if the token is stopped: then nothing is left.
+    pub(super) fn set_waker(&self, key: &mut Option<u64>, waker: &Waker) -> bool {
+        let old; // a waker is a user's: dropped with the lock free
+        {
+            let mut state = self.state.lock();
+            if state.stop.is_some() {
+                return false;
+            }
+            let key = *key.get_or_insert_with(|| state.next_key());
+            old = state.wakers.insert(key, waker.clone());
+        }
+        drop(old);
+        true
+    }
+
+    pub(super) fn remove_waker(&self, key: u64) {
+        let waker = self.state.lock().wakers.remove(&key);
+        drop(waker);
+    }
+
+    /// A channel that disconnects when the token is stopped.
+    pub(super) fn channel(&self) -> &Receiver<Never> {
+        self.channel.get_or_init(|| {
+            let (sender, receiver) = crossbeam_channel::bounded(0);
+            let mut state = self.state.lock();
+            if state.stop.is_none() {
+                state.sender = Some(sender);
+            }
+            receiver
+        })
+    }
+}
+
+impl State {
+    fn next_key(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+}
+
+impl timer::Expire for Shared {
+    fn expire(self: Arc<Self>) {
+        let Some(tripped) = self.trip(&Stop::now(StopReason::TimeLimit)) else {
+            return;
+        };
+        if tripped.is_quiet() {
+            return;
+        }
+        timer::apart(move || tripped.run());
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(key) = self.timer.take() {
+            timer::cancel(key);
+        }
+        let mut next = self.parent.take();
+        while let Some((parent, key)) = next {
+            parent.state.lock().children.remove(&key);
+            // A long chain of parents that only their children held would be dropped by recursion, one frame for each.
+            next = Arc::into_inner(parent).and_then(|mut parent| parent.parent.take());
+        }
+    }
+}
+
+/// Runs what a user gave us, whatever it does.
+pub(super) fn run_caught(callback: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(callback)) {
+        crate::supervisor::logging::stop_callback_panicked(payload);
+    }
+}
