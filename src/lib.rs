@@ -6,7 +6,7 @@ mod stop;
 mod supervisor;
 #[allow(unsafe_code)]
 mod sys;
-mod terminate;
+pub mod terminate;
 pub mod thread;
 
 pub use exit::{exit, init, Guard, InstallError};
@@ -84,7 +84,6 @@ pub fn deadline() -> Option<std::time::Instant> {
 /// process may end at any moment. False on any other thread.
 pub fn is_abandoned() -> bool {
     // Relaxed: it orders nothing.
-    supervisor::current::callback().is_some_and(|(_, turn)| {
-        turn.abandoned.load(std::sync::atomic::Ordering::Relaxed)
-    })
+    supervisor::current::callback()
+        .is_some_and(|(_, turn)| turn.abandoned.load(std::sync::atomic::Ordering::Relaxed))
 }

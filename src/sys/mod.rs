@@ -5,6 +5,8 @@
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]
+mod unix_io;
+#[cfg(unix)]
 mod unix_signal;
 #[cfg(windows)]
 mod windows;
@@ -13,6 +15,10 @@ mod windows;
 pub(crate) use unix::{
     at_exit, exit_now, flush_c_streams, fork_generation, is_first_thread, join_until, write_stderr,
 };
+#[cfg(target_os = "linux")]
+pub(crate) use unix_io::shut_down_socket;
+#[cfg(unix)]
+pub(crate) use unix_io::{send_sigterm, wait_for_exit, wait_readable};
 #[cfg(unix)]
 pub(crate) use unix_signal::{
     die_of, forget_signals, signal_name, signals_seen, Disposition, SignalHandlers, SIGNALS,

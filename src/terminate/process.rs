@@ -1,0 +1,134 @@
+//! Child processes: a worker that waits for one, or that reads from one.
+
+use std::io;
+use std::process::Child;
+#[cfg(unix)]
+use std::process::ExitStatus;
+#[cfg(unix)]
+use std::sync::Arc;
+
+#[cfg(unix)]
+use parking_lot::Mutex;
+
+use super::Terminate;
+use crate::stop::timer::apart;
+
+/// Asks the child to end (SIGTERM on Unix, a kill elsewhere) and reaps it when it has: for a worker that reads the child's output,
+/// which ends with it. A child that has ended already is no error.
+///
+/// ```
+/// # #[cfg(unix)] {
+/// use std::io::Read;
+/// use std::process::{Command, Stdio};
+/// use sundown::thread;
+///
+/// let mut child = Command::new("sleep").arg("1000").stdout(Stdio::piped()).spawn()?;
+/// let mut output = child.stdout.take().unwrap();
+/// let worker = thread::Builder::new()
+///     .on_terminate(child)
+///     .spawn(move || output.read(&mut [0; 64]))?;
+/// worker.terminate();
+/// assert_eq!(worker.join().unwrap()?, 0);
+/// # }
+/// # Ok::<(), std::io::Error>(())
+/// ```
+impl Terminate for Child {
+    fn terminate(mut self) {
+        match self.try_wait() {
+            Ok(Some(_)) => return,
+            Ok(None) => {}
+            Err(error) => return report(error),
+        }
+        // Not reaped, and nobody else can, so the number is still the child's.
+        #[cfg(unix)]
+        let asked = crate::sys::send_sigterm(self.id());
+        #[cfg(not(unix))]
+        let asked = self.kill();
+        if let Err(error) = asked {
+            report(error);
+        }
+        apart(move || {
+            if let Err(error) = self.wait() {
+                report(error);
+            }
+        });
+    }
+}
+
+/// Splits a child into what a worker waits with and what ends it: [`ChildWaiter::wait`] blocks, and [`ChildSignal`] sends SIGTERM
+/// meanwhile. The child is never signalled after it has been reaped.
+///
+/// ```
+/// use std::process::Command;
+/// use sundown::{terminate, thread};
+///
+/// let (mut waiter, signal) = terminate::child(Command::new("sleep").arg("1000").spawn()?);
+/// let worker = thread::Builder::new().on_terminate(signal).spawn(move || waiter.wait())?;
+/// worker.terminate();
+/// assert!(!worker.join().unwrap()?.success());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[cfg(unix)]
+pub fn child(child: Child) -> (ChildWaiter, ChildSignal) {
+    let id = child.id();
+    let child = Arc::new(Mutex::new(child));
+    let signal = ChildSignal {
+        child: Arc::clone(&child),
+    };
+    (ChildWaiter { id, child }, signal)
+}
+
+/// The waiting half of a [`child`].
+#[cfg(unix)]
+#[derive(Debug)]
+pub struct ChildWaiter {
+    id: u32,
+    /// Held to reap and to signal, never while waiting.
+    child: Arc<Mutex<Child>>,
+}
+
+/// The terminate callback of a [`child`].
+#[cfg(unix)]
+#[derive(Debug)]
+pub struct ChildSignal {
+    child: Arc<Mutex<Child>>,
+}
+
+#[cfg(unix)]
+impl ChildWaiter {
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Blocks until the child has ended, and reaps it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Child::wait`].
+    pub fn wait(&mut self) -> io::Result<ExitStatus> {
+        // Waits without reaping, so that the number stays the child's until we reap it under the lock.
+        crate::sys::wait_for_exit(self.id)?;
+        self.child.lock().wait()
+    }
+}
+
+#[cfg(unix)]
+impl Terminate for ChildSignal {
+    fn terminate(self) {
+        let mut child = self.child.lock();
+        match child.try_wait() {
+            Ok(Some(_)) => {}
+            Ok(None) => {
+                if let Err(error) = crate::sys::send_sigterm(child.id()) {
+                    report(error);
+                }
+            }
+            Err(error) => report(error),
+        }
+    }
+}
+
+fn report(error: io::Error) {
+    log::warn!(target: "sundown", "a child process could not be told to stop: {error}");
+}
