@@ -2,6 +2,7 @@
 //!
 //! Nothing above this module knows which system it runs on. Each `unsafe` block carries the reason why it is sound.
 
+mod scope;
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]
@@ -11,6 +12,7 @@ mod unix_signal;
 #[cfg(windows)]
 mod windows;
 
+pub use scope::Scope;
 #[cfg(unix)]
 pub(crate) use unix::{
     at_exit, exit_now, flush_c_streams, fork_generation, is_first_thread, join_until, write_stderr,

@@ -218,7 +218,7 @@ impl Builder {
         let worker = register(&core, traits, callback)?;
         let started = Undo::new(&core, worker.id);
         let (theirs, home) = (Arc::clone(&worker), Arc::clone(&core));
-        let handle = builder.spawn_scoped(scope, move || {
+        let handle = builder.spawn_scoped(scope.std(), move || {
             current::sit_as_worker(Arc::clone(&home), Arc::clone(&theirs));
             match catch_unwind(AssertUnwindSafe(f)) {
                 Ok(value) => {

@@ -9,18 +9,20 @@
 //!
 //! [`spawn`], [`Builder`] and [`JoinHandle`] have the names and signatures of std's, and do what std's do. What is new is the end:
 //! a thread that is still running when the process exits is told to stop and joined, in reverse order of creation.
-//! Everything else is std's own, re-exported. Threads of a [`scope`] are joined by their scope;
-//! [`Builder::spawn_scoped`] also tells them to stop.
+//! Threads of a [`scope`] are told to stop by a shutdown too, and joined by their scope. Everything else is std's own,
+//! re-exported.
 
 mod builder;
 mod join_handle;
+mod scope;
 
 pub use builder::{spawn, Builder};
 pub use join_handle::{JoinGuard, JoinHandle};
+pub use scope::{scope, Scope};
 
 pub use std::thread::{
-    available_parallelism, current, panicking, park, park_timeout, scope, sleep, yield_now,
-    AccessError, LocalKey, Result, Scope, ScopedJoinHandle, Thread, ThreadId,
+    available_parallelism, current, panicking, park, park_timeout, sleep, yield_now, AccessError,
+    LocalKey, Result, ScopedJoinHandle, Thread, ThreadId,
 };
 #[allow(deprecated)] // a drop-in keeps what std keeps
 pub use std::thread::{park_timeout_ms, sleep_ms};
