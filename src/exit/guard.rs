@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::install;
 use super::signal::Signals;
 use crate::supervisor::registry::{Core, Message};
 use crate::supervisor::worker::Worker;
-use crate::supervisor::{Cause, Job, ShutdownReport};
+use crate::supervisor::{current, Cause, Job, ShutdownReport};
+use crate::sys::NativeThread;
 use crate::terminate::Terminate;
 
 /// Keep it in `main`: when it is dropped (at the end of `main`, or by a panic that unwinds `main`), everything is shut down.
@@ -51,8 +53,8 @@ impl Guard {
     /// has been told. From then on `main` has until the deadline to leave; without this (or a call of `wait_for_shutdown`,
     /// `is_shutting_down` or `stop_token`) it is not waited for.
     ///
-    /// Runs on a helper thread of the supervisor. If a shutdown is under way already it runs at once, here. Of several, each runs,
-    /// newest first.
+    /// Runs on a helper thread of the supervisor. If `main` has been told already it runs at once, here. Of several, each runs, newest
+    /// first.
     pub fn on_terminate(&self, callback: impl Terminate) {
         if let Some(parts) = &self.parts {
             parts
@@ -81,6 +83,8 @@ impl Guard {
         let report = core.shutdown_for_exit(cause, None, true);
         // Only now: until here a second Ctrl-C had to be told apart from a first one.
         drop(signals);
+        current::set_main(false);
+        install::uninstalled();
         if core.registry.lock().by_leaver {
             let sender = core.registry.lock().coordinator.take();
             if let Some(sender) = sender {
@@ -89,7 +93,8 @@ impl Guard {
             }
             // It has nothing left to do but to return; if the machine is so busy that it does not, it does so later.
             let limit = Instant::now() + Duration::from_secs(1);
-            crate::sys::join_until(coordinator, limit);
+            // What is not through by then is detached.
+            drop(NativeThread::of(coordinator).join_until(Some(limit)));
         }
         Some(report)
     }

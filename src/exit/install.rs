@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
+use parking_lot::Mutex;
 
 use super::guard::{Guard, Parts};
 use super::signal::{self, Signals};
-use crate::supervisor::registry::{self, Core, Entry, Message};
+use crate::supervisor::registry::{self, Core, Entry, Message, Phase};
 use crate::supervisor::worker::{Traits, Worker};
 use crate::supervisor::{
     current, logging, roots, Cause, EntryKind, ExitStyle, ShutdownReport, Supervisor,
@@ -32,6 +33,8 @@ pub enum InstallError {
     HandlerExists(i32),
     /// ctrlc would not install its handler; mostly because the program has set one with ctrlc itself.
     Ctrlc(ctrlc::Error),
+    /// This process was forked from one that had installed, so ctrlc's thread does not exist here.
+    Forked,
     /// The system would not tell or change what a signal does.
     Signals(io::Error),
     /// The coordinator thread could not be started.
@@ -53,6 +56,10 @@ impl fmt::Display for InstallError {
                 let name = sys::signal_name(*signal).unwrap_or("a signal");
                 write!(f, "the program has a handler for {name} already: {OWN}")
             }
+            InstallError::Forked => write!(
+                f,
+                "this process was forked from one that had installed sundown: fork before installing, or {OWN}"
+            ),
             InstallError::Ctrlc(ctrlc::Error::MultipleHandlers) => {
                 write!(f, "the program has set a handler with ctrlc already: {OWN}")
             }
@@ -90,30 +97,20 @@ impl SupervisorBuilder {
     #[track_caller]
     pub fn install(self) -> Result<Guard, InstallError> {
         let location = Location::caller();
-        let core = roots::global_to_install(self.name, self.settings)
+        let installing = Installing::begin()?;
+        let core = roots::candidate(self.name.clone(), self.settings.clone())
             .map_err(|_| InstallError::ShuttingDown)?;
         let (sender, messages) = crossbeam_channel::unbounded();
-        {
-            let mut registry = core.registry.lock();
-            if registry.coordinator.is_some() {
-                return Err(InstallError::AlreadyInstalled);
-            }
-            registry.coordinator = Some(sender.clone());
-        }
-        // From here on, what fails is undone.
-        let undo = |error| {
-            core.registry.lock().coordinator = None;
-            error
-        };
+        // Until the end everything can be undone: dropping `signals` puts the handlers back, dropping `sender` ends the thread.
         let signals = match self.signals {
-            true => Some(Signals::install(sender.clone(), &core).map_err(undo)?),
+            true => Some(Signals::install(sender.clone(), &core)?),
             false => None,
         };
         let theirs = Arc::clone(&core);
         let coordinator = std::thread::Builder::new()
             .name("sundown".into())
             .spawn(move || coordinate(&theirs, &messages))
-            .map_err(|error| undo(InstallError::Thread(error)))?;
+            .map_err(InstallError::Thread)?;
         let main = Arc::new(Worker::new(
             registry::main_id(),
             Traits {
@@ -127,15 +124,26 @@ impl SupervisorBuilder {
             None,
         ));
         main.attach_thread(std::thread::current());
-        current::set_main();
         {
             let mut registry = core.registry.lock();
+            if registry.phase != Phase::Running {
+                return Err(InstallError::ShuttingDown); // since a moment ago; whoever asked for it carries it out
+            }
+            registry.settings = self.settings;
             registry.exit_style = Some(self.exit_style);
+            registry.coordinator = Some(sender);
             registry.main = Some(Arc::clone(&main));
             registry
                 .untold
                 .insert(main.id, Entry::Worker(Arc::clone(&main)));
         }
+        if let Some(name) = self.name {
+            // One that was named when it was made keeps that name.
+            let _ = core.name.set(name);
+        }
+        roots::make_global(&core);
+        current::set_main(true);
+        installing.succeeded();
         Ok(Guard {
             parts: Some(Parts {
                 core,
@@ -145,6 +153,39 @@ impl SupervisorBuilder {
             }),
         })
     }
+}
+
+/// The generation (see `fork_generation`) of the process in which a guard exists, or one is being made.
+static INSTALLED: Mutex<Option<u32>> = parking_lot::const_mutex(None);
+
+/// The right to install, which exists once; given back unless that succeeds.
+struct Installing;
+
+impl Installing {
+    fn begin() -> Result<Installing, InstallError> {
+        let here = Some(sys::fork_generation());
+        let mut installed = INSTALLED.lock();
+        if *installed == here {
+            return Err(InstallError::AlreadyInstalled);
+        }
+        *installed = here;
+        Ok(Installing)
+    }
+
+    fn succeeded(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Installing {
+    fn drop(&mut self) {
+        uninstalled();
+    }
+}
+
+/// The guard is gone: another installation may follow.
+pub(super) fn uninstalled() {
+    *INSTALLED.lock() = None;
 }
 
 /// Installs with the default settings: `let _guard = sundown::init()?;` as the first line of `main`.
@@ -210,7 +251,7 @@ fn wait_for_the_end(messages: &Receiver<Message>, deadline: Option<Instant>) {
 /// Ends the process from the coordinator thread.
 fn end_process(core: &Core, report: &ShutdownReport) {
     // What was printed and not flushed: `main` may hold the lock of stdout, so this is bounded too.
-    logging::bounded(Duration::from_millis(200), || {
+    logging::bounded(roots::FLUSH_LIMIT, || {
         // Nobody is left to be told that standard output is gone.
         let _ = std::io::stdout().flush();
     });

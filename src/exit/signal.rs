@@ -2,20 +2,19 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use parking_lot::Mutex;
 
 use super::install::InstallError;
 use crate::supervisor::registry::{Core, Message};
-use crate::supervisor::{roots, ExitStyle};
+use crate::supervisor::{logging, roots, ExitStyle};
 use crate::sys::{self, Disposition, SignalHandlers, SIGNALS};
 
 /// Whom ctrlc's one handler, which is set once and for ever, passes signals on to.
 static TARGET: Mutex<Option<Target>> = parking_lot::const_mutex(None);
-/// Whether ctrlc's handler has been set.
-static CTRLC_SET: Mutex<bool> = parking_lot::const_mutex(false);
+/// The generation (see `fork_generation`) of the process in which ctrlc's handler was set, and so its thread runs.
+static CTRLC_SET_IN: Mutex<Option<u32>> = parking_lot::const_mutex(None);
 
 struct Target {
     sender: Sender<Message>,
@@ -43,22 +42,30 @@ impl Signals {
                 return Err(InstallError::HandlerExists(signal));
             }
         }
-        let mut set = CTRLC_SET.lock();
-        if !*set {
-            if let Err(error) = ctrlc::set_handler(on_signal) {
-                // It may have installed its handler and then failed to start its thread: Ctrl-C would be dead.
-                before.restore_all().map_err(InstallError::Signals)?;
-                return Err(InstallError::Ctrlc(error));
-            }
-            *set = true;
+        let here = sys::fork_generation();
+        let mut set_in = CTRLC_SET_IN.lock();
+        if set_in.map_or(false, |generation| generation != here) {
+            return Err(InstallError::Forked);
         }
         sys::forget_signals();
+        // First, so that a signal between the next two steps finds somebody to tell.
         *TARGET.lock() = Some(Target {
             sender,
             core: Arc::downgrade(core),
             seen: AtomicU32::new(0),
         });
         let signals = Signals { before };
+        if set_in.is_none() {
+            if let Err(error) = ctrlc::set_handler(on_signal) {
+                // It may have installed its handler and then failed to start its thread: Ctrl-C would be dead.
+                signals
+                    .before
+                    .restore_all()
+                    .map_err(InstallError::Signals)?;
+                return Err(InstallError::Ctrlc(error));
+            }
+            *set_in = Some(here);
+        }
         // On an error `signals` is dropped, which puts everything back.
         signals
             .before
@@ -82,9 +89,9 @@ impl Drop for Signals {
 
 /// Runs on ctrlc's thread for each signal, one at a time: a panic here would be the end of Ctrl-C, and so would be waiting.
 fn on_signal() {
-    let Some((first, last)) = sys::signals_seen() else {
-        return;
-    };
+    // None: the signal came between ctrlc's handler and ours, so which it was is not known. It most likely came from a service
+    // manager, which asks with this one.
+    let (first, last) = sys::signals_seen().unwrap_or((SIGNALS[1], SIGNALS[1]));
     let (sender, core, seen) = {
         let target = TARGET.lock();
         let Some(target) = &*target else { return };
@@ -101,21 +108,18 @@ fn on_signal() {
     }
     if seen == 0 {
         // The first, but something else began the shutdown: say what is going on, and let it go on.
-        say_who_is_left(
-            core.as_deref(),
-            "stopping already",
-            "again to leave at once",
-        );
+        say_who_is_left("stopping already", "again to leave at once");
         return;
     }
-    say_who_is_left(core.as_deref(), "leaving at once", "cut off");
+    say_who_is_left("leaving at once", "cut off");
     sys::die_of(last)
 }
 
 /// Names who is still waited for. Bounded, and takes no lock that it does not get at once.
-fn say_who_is_left(core: Option<&Core>, what: &str, end: &str) {
+fn say_who_is_left(what: &str, end: &str) {
     use std::fmt::Write;
-    let names = core.map(Core::waited_for).unwrap_or_default();
+    let roots = roots::all();
+    let names: Vec<String> = roots.iter().flat_map(|core| core.waited_for()).collect();
     let mut text = format!("sundown: {what}; still waiting for ");
     match names.is_empty() {
         true => text.push_str("nobody"),
@@ -130,7 +134,7 @@ fn say_who_is_left(core: Option<&Core>, what: &str, end: &str) {
         }
     }
     text.push_str(&format!(" ({end})\n"));
-    sys::write_stderr(&text, Duration::from_millis(200));
+    logging::print(&text);
 }
 
 /// Ends the process after `signal`.

@@ -22,8 +22,8 @@ enum State {
     None,
     /// Not yet asked for.
     Ready(Job),
-    /// Somebody runs it. `hung` once its limit has passed.
-    Running { hung: bool },
+    /// Somebody runs it. `hung` once its limit has passed; `next` came meanwhile.
+    Running { hung: bool, next: Option<Job> },
     /// It is through.
     Ran {
         took: Duration,
@@ -40,9 +40,13 @@ impl Callback {
 
     /// Runs it on this thread unless somebody did or does. Gives back the panic's message, if it panicked.
     pub(crate) fn run(&self) -> Option<String> {
-        let job = {
+        let mut job = {
             let mut state = self.state.lock();
-            match std::mem::replace(&mut *state, State::Running { hung: false }) {
+            let running = State::Running {
+                hung: false,
+                next: None,
+            };
+            match std::mem::replace(&mut *state, running) {
                 State::Ready(job) => job,
                 other => {
                     *state = other;
@@ -51,24 +55,32 @@ impl Callback {
             }
         };
         let began = Instant::now();
-        let panic = catch_unwind(AssertUnwindSafe(job))
-            .err()
-            .map(message_of_panic);
-        let took = began.elapsed();
-        let mut state = self.state.lock();
-        let hung = matches!(*state, State::Running { hung: true });
-        let fault = match &panic {
-            Some(message) => Some(CallbackFault::Panicked(message.clone())),
-            None => hung.then_some(CallbackFault::Hung),
-        };
-        *state = State::Ran { took, fault };
-        panic
+        let mut panic = None;
+        loop {
+            let result = catch_unwind(AssertUnwindSafe(job));
+            panic = panic.or(result.err().map(message_of_panic));
+            let mut state = self.state.lock();
+            if let State::Running { hung, next } = &mut *state {
+                if let Some(next) = next.take() {
+                    drop(state);
+                    job = next;
+                    continue;
+                }
+                let fault = match &panic {
+                    Some(message) => Some(CallbackFault::Panicked(message.clone())),
+                    None => hung.then_some(CallbackFault::Hung),
+                };
+                let took = began.elapsed();
+                *state = State::Ran { took, fault };
+            }
+            return panic;
+        }
     }
 
     /// Notes that its time is up. True if it was indeed still running.
     pub(crate) fn give_up(&self) -> bool {
         match &mut *self.state.lock() {
-            State::Running { hung } => {
+            State::Running { hung, .. } => {
                 *hung = true;
                 true
             }
@@ -88,25 +100,30 @@ impl Callback {
         true
     }
 
-    /// Adds one, to run before what is there: newest first. After it has run, this one is ready to run in its turn.
+    /// Adds one, to run before what is there: newest first. One that comes while another runs, runs after it.
     pub(crate) fn add(&self, job: Job) {
         let mut state = self.state.lock();
         *state = match std::mem::replace(&mut *state, State::None) {
-            State::Ready(older) => State::Ready(Box::new(move || {
-                // The older one runs even if this one panics, which goes on afterwards.
-                let newer = catch_unwind(AssertUnwindSafe(job));
-                older();
-                if let Err(payload) = newer {
-                    resume_unwind(payload);
-                }
-            })),
-            _ => State::Ready(job),
+            State::Ready(older) => State::Ready(both(job, older)),
+            State::Running { hung, next } => State::Running {
+                hung,
+                next: Some(match next {
+                    Some(older) => both(job, older),
+                    None => job,
+                }),
+            },
+            State::None | State::Ran { .. } => State::Ready(job),
         };
     }
 
     /// Whether running it would run anything.
     pub(crate) fn is_ready(&self) -> bool {
         matches!(*self.state.lock(), State::Ready(_))
+    }
+
+    /// Whether there is none, or it was taken back.
+    pub(crate) fn is_absent(&self) -> bool {
+        matches!(*self.state.lock(), State::None)
     }
 
     /// Whether nothing of it is left to be waited for.
@@ -119,12 +136,30 @@ impl Callback {
     pub(crate) fn account(&self, over: bool) -> (Option<Duration>, Option<CallbackFault>) {
         match &*self.state.lock() {
             State::None | State::Ready(_) => (None, None),
-            State::Running { hung } => {
+            State::Running { hung, .. } => {
                 let hangs = *hung || over;
                 (None, hangs.then_some(CallbackFault::Hung))
             }
             State::Ran { took, fault } => (Some(*took), fault.clone()),
         }
+    }
+}
+
+/// One job after the other; the second runs even if the first panics, which goes on afterwards.
+fn both(first: Job, second: Job) -> Job {
+    Box::new(move || {
+        let first = catch_unwind(AssertUnwindSafe(first));
+        second();
+        if let Err(payload) = first {
+            resume_unwind(payload);
+        }
+    })
+}
+
+impl Drop for Callback {
+    /// One that never ran may have a destructor that panics, and we may be anywhere.
+    fn drop(&mut self) {
+        drop_quietly(std::mem::replace(self.state.get_mut(), State::None));
     }
 }
 

@@ -9,11 +9,20 @@ use std::sync::Arc;
 use super::registry::Core;
 use super::walk::Turn;
 use super::worker::Worker;
+use crate::sys;
 
 thread_local! {
     static SEAT: RefCell<Option<Seat>> = const { RefCell::new(None) };
     /// Has no destructor, so it can still be read when the thread is leaving the process.
-    static IS_MAIN: Cell<bool> = const { Cell::new(false) };
+    static MAIN: Cell<Main> = const { Cell::new(Main::Unknown) };
+}
+
+/// Whether a thread is `main`. Asking the system costs two calls, so the answer is kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Main {
+    Unknown,
+    Yes,
+    No,
 }
 
 /// What a thread is doing for a supervisor.
@@ -90,17 +99,29 @@ pub(crate) fn is_callback_within(core: &Core) -> bool {
 
 fn look<R>(with: impl FnOnce(&Seat) -> R) -> Option<R> {
     // No seat, or the thread is past its thread-locals: nobody.
-    SEAT.try_with(|seat| seat.borrow().as_ref().map(with))
-        .ok()
-        .flatten()
+    // In a forked child the parent's seat is nobody's.
+    SEAT.try_with(|seat| {
+        seat.borrow()
+            .as_ref()
+            .filter(|seat| seat.core.is_ours())
+            .map(with)
+    })
+    .ok()
+    .flatten()
 }
 
-/// This thread installed the supervisor: it is `main`.
-pub(crate) fn set_main() {
-    IS_MAIN.with(|main| main.set(true));
+/// This thread installs the supervisor: it is `main`; or it is so no longer.
+pub(crate) fn set_main(main: bool) {
+    MAIN.with(|cell| cell.set(if main { Main::Yes } else { Main::Unknown }));
 }
 
-/// Whether this thread is the one that installed a supervisor.
+/// Whether this thread is `main`: the one that installed a supervisor, or the process's first thread.
 pub(crate) fn is_main() -> bool {
-    IS_MAIN.with(Cell::get)
+    MAIN.with(|cell| {
+        if cell.get() == Main::Unknown {
+            let first = sys::is_first_thread();
+            cell.set(if first { Main::Yes } else { Main::No });
+        }
+        cell.get() == Main::Yes
+    })
 }

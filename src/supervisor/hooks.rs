@@ -23,11 +23,11 @@ impl Hook {
     /// Takes the hook back, so that it will not run. False if it ran already, is running, or had been taken back; one that
     /// is running is not waited for.
     pub fn remove(self) -> bool {
-        let removed = self.record.callback.remove();
+        // First out of the registry, so that no shutdown reports a hook that is being taken back.
         if let Some(core) = self.core.upgrade() {
             core.unregister(self.record.id);
         }
-        removed
+        self.record.callback.remove()
     }
 
     /// Its number.

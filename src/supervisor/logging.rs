@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -10,6 +11,8 @@ use log::Level;
 use super::callback::message_of_panic;
 use super::report::EntryKind;
 use super::text::Printable;
+use crate::stop::timer::apart;
+use crate::sys;
 
 /// The target of everything that the library logs.
 const TARGET: &str = "sundown";
@@ -34,37 +37,52 @@ pub(crate) fn log(level: Level, text: fmt::Arguments<'_>) {
     }
 }
 
-/// Logs on a thread of its own and waits at most `limit` for it: the log may be written by a worker that is gone.
-pub(crate) fn log_bounded(level: Level, limit: Duration, text: String) {
-    if listens(level) {
-        bounded(limit, move || log(level, format_args!("{text}")));
+/// Threads that are stuck in the logger just now, left behind.
+static STUCK: AtomicUsize = AtomicUsize::new(0);
+/// Standard error has not taken what we had to say, within its limit.
+static STDERR_STUCK: AtomicBool = AtomicBool::new(false);
+
+/// Logs on a thread of its own and waits at most `REPORT_LIMIT` for it: the log may be written by a worker that is gone. Once
+/// the logger is stuck, what there is to say goes to standard error instead, and nobody waits for the logger again.
+pub(crate) fn log_bounded(level: Level, text: String) {
+    if !listens(level) {
+        return;
+    }
+    // Relaxed: a count, which orders nothing.
+    if STUCK.load(Ordering::Relaxed) > 0 {
+        print(&format!("sundown: {text}\n"));
+        return;
+    }
+    STUCK.fetch_add(1, Ordering::Relaxed);
+    let in_time = bounded(REPORT_LIMIT, move || {
+        log(level, format_args!("{text}"));
+        STUCK.fetch_sub(1, Ordering::Relaxed);
+    });
+    if !in_time {
+        print("sundown: the logger does not return; what follows is printed here\n");
     }
 }
 
-/// Runs `job` on a thread of its own and waits at most `limit`. Here, if no thread can be had.
-pub(crate) fn bounded(limit: Duration, job: impl FnOnce() + Send + 'static) {
-    let (done, ended) = mpsc::channel::<()>();
-    let job = std::sync::Arc::new(parking_lot::Mutex::new(Some(job)));
-    let theirs = std::sync::Arc::clone(&job);
-    let started = std::thread::Builder::new()
-        .name("sundown-log".into())
-        .spawn(move || {
-            let job = theirs.lock().take();
-            if let Some(job) = job {
-                job();
-            }
-            drop(done);
-        });
-    match started {
-        // The sender is dropped when the job is through, whether it returned or panicked; else the limit has passed.
-        Ok(_) => drop(ended.recv_timeout(limit)),
-        Err(_) => {
-            let job = job.lock().take();
-            if let Some(job) = job {
-                job();
-            }
-        }
+/// Prints on standard error, bounded: after the first failure it is not waited for again.
+pub(crate) fn print(text: &str) {
+    let limit = match STDERR_STUCK.load(Ordering::Relaxed) {
+        true => Duration::ZERO,
+        false => REPORT_LIMIT,
+    };
+    if !sys::write_stderr(text, limit) {
+        STDERR_STUCK.store(true, Ordering::Relaxed);
     }
+}
+
+/// Runs `job` on a thread of its own and waits at most `limit`; here, if no thread can be had. True if it came to its end in time.
+pub(crate) fn bounded(limit: Duration, job: impl FnOnce() + Send + 'static) -> bool {
+    let (done, ended) = mpsc::channel::<()>();
+    apart(move || {
+        job();
+        drop(done);
+    });
+    // The sender is dropped when the job is through, whether it returned or panicked.
+    ended.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Disconnected)
 }
 
 pub(crate) fn callback_panicked(kind: EntryKind, name: Option<&str>, message: &str) {

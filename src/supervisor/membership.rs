@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::Arc;
 use std::time::Instant;
 
+use once_cell::sync::OnceCell;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::cause::Cause;
 use super::hook::HookRecord;
-use super::registry::{next_id, ChildRecord, Closed, Core, Entry, Message, Phase, Registry};
-use super::report::WorkerId;
+use super::registry::{next_id, ChildRecord, Closed, Core, Entry, Message, Phase, Registry, Told};
+use super::report::{EntryKind, WorkerId};
 use super::settings::Settings;
 use super::worker::Worker;
 use crate::stop::{Stop, StopReason, StopSource};
@@ -21,20 +22,21 @@ impl Core {
         name: Option<Arc<str>>,
         settings: Settings,
         parent: Option<(Arc<Core>, WorkerId)>,
+        held_open: bool,
     ) -> Core {
         let (parent, id_in_parent) = match parent {
             Some((core, id)) => (Some(core), Some(id)),
             None => (None, None),
         };
         Core {
-            name,
+            name: name.map_or_else(OnceCell::new, OnceCell::with_value),
             parent,
             id_in_parent,
             generation: sys::fork_generation(),
             phase: AtomicU8::new(Phase::Running as u8),
             stop: StopSource::new(),
             main_hears: AtomicBool::new(false),
-            registry: Mutex::new(Registry::new(settings)),
+            registry: Mutex::new(Registry::new(settings, held_open)),
             changed: Condvar::new(),
         }
     }
@@ -45,10 +47,27 @@ impl Core {
         self.phase.load(Ordering::Acquire) != Phase::Running as u8
     }
 
+    /// Whether a shutdown would find nothing to do.
+    pub(crate) fn is_idle(&self) -> bool {
+        let registry = self.registry.lock();
+        registry.phase == Phase::Running
+            && registry.untold.is_empty()
+            && registry.exit_hooks.is_empty()
+    }
+
     /// False in a forked child of the process that made this supervisor: its threads do not exist here, and its locks may be
     /// held for ever.
     pub(crate) fn is_ours(&self) -> bool {
         self.generation == sys::fork_generation()
+    }
+
+    /// A supervisor that was made late, and so stays open although nothing is left in it, may close now.
+    pub(crate) fn close_when_done(&self) {
+        let mut registry = self.registry.lock();
+        if std::mem::replace(&mut registry.held_open, false) {
+            drop(registry);
+            self.changed.notify_all();
+        }
     }
 
     pub(crate) fn set_phase(&self, registry: &mut MutexGuard<'_, Registry>, phase: Phase) {
@@ -56,48 +75,62 @@ impl Core {
         self.phase.store(phase as u8, Ordering::Release);
     }
 
-    /// Draws a number and adds the entry that `make` builds with it. A late one is left for whoever drives the shutdown,
-    /// who is roused.
-    pub(crate) fn register<T>(
+    /// Draws a number and adds the worker that `make` builds with it. A late one is told to stop at once; its callback is left
+    /// for whoever drives the shutdown, who is roused.
+    pub(crate) fn register(
         &self,
-        make: impl FnOnce(WorkerId) -> (Entry, T),
-    ) -> Result<T, Closed> {
+        make: impl FnOnce(WorkerId) -> Arc<Worker>,
+    ) -> Result<Arc<Worker>, Closed> {
         let mut registry = self.registry.lock();
         if registry.phase == Phase::Closed {
             return Err(Closed);
         }
-        let id = next_id();
-        let (entry, made) = make(id);
-        registry.untold.insert(id, entry);
+        let worker = make(next_id());
+        registry
+            .untold
+            .insert(worker.id, Entry::Worker(Arc::clone(&worker)));
         let late = registry.phase == Phase::Stopping;
+        let stop = late.then(|| registry.stop_for(&worker, Instant::now()));
         drop(registry);
-        if late {
+        if let Some(stop) = stop {
+            worker.trip(stop);
             self.changed.notify_all();
         }
-        Ok(made)
+        Ok(worker)
     }
 
-    /// Registers a nested supervisor. `None` unless this one is running.
+    /// Registers a nested supervisor. `None` once this one is closed. One that comes late is told at once, and stays open until
+    /// nothing else is left here: whoever made it may be about to use it.
     pub(crate) fn register_child(
         self: &Arc<Core>,
         name: Arc<str>,
         location: &'static Location<'static>,
     ) -> Option<Arc<Core>> {
         let mut registry = self.registry.lock();
-        if registry.phase != Phase::Running {
+        if registry.phase == Phase::Closed {
             return None;
         }
         let id = next_id();
         let parent = Some((Arc::clone(self), id));
         let settings = registry.settings.clone();
-        let core = Arc::new(Core::new(Some(Arc::clone(&name)), settings, parent));
-        let record = ChildRecord {
+        let late = registry.phase == Phase::Stopping;
+        let core = Arc::new(Core::new(Some(Arc::clone(&name)), settings, parent, late));
+        let record = Arc::new(ChildRecord {
             id,
             name,
             location,
             core: Arc::downgrade(&core),
-        };
-        registry.untold.insert(id, Entry::Child(Arc::new(record)));
+        });
+        if late {
+            registry.late_children.push(Arc::clone(&record));
+            registry.told.push(Told {
+                entry: Entry::Child(record),
+                at: Instant::now(),
+                child: None,
+            });
+        } else {
+            registry.untold.insert(id, Entry::Child(record));
+        }
         Some(core)
     }
 
@@ -109,7 +142,7 @@ impl Core {
     ) -> Result<Arc<HookRecord>, Closed> {
         let mut registry = self.registry.lock();
         let over = match at_exit {
-            true => registry.report.is_some(),
+            true => registry.exit_hooks_over || registry.is_late(),
             false => registry.phase == Phase::Closed,
         };
         if over {
@@ -180,10 +213,10 @@ impl Core {
         {
             let mut registry = self.registry.lock();
             if registry.phase == Phase::Running {
-                removed = registry.untold.remove(&worker.id);
+                removed = (registry.untold.remove(&worker.id), None);
             } else {
                 // The record stays until it has been joined and reported.
-                removed = None;
+                removed = (None, registry.left_behind.remove(&worker.id));
                 rouse = registry.pending.remove(&worker.id) && registry.pending.is_empty();
             }
         }
@@ -210,10 +243,6 @@ impl Core {
         if !self.is_ours() {
             return false;
         }
-        let parents = self
-            .parent
-            .as_ref()
-            .and_then(|parent| parent.registry.lock().deadline);
         let coordinator;
         {
             let mut registry = self.registry.lock();
@@ -224,9 +253,9 @@ impl Core {
             registry.cause = Some(cause.clone());
             registry.began = Some(now);
             registry.by_leaver = by_leaver;
+            registry.last_in_time = registry.untold.keys().next_back().copied();
             // Past what an Instant can hold, there is no deadline.
-            let own = now.checked_add(registry.settings.deadline);
-            registry.deadline = [own, parents].into_iter().flatten().min();
+            registry.deadline = now.checked_add(registry.settings.deadline);
             self.set_phase(&mut registry, Phase::Stopping);
             // Trips, and so wakes who waits; the callbacks on it are the driver's first step.
             let stop = Stop {
@@ -235,6 +264,12 @@ impl Core {
             };
             registry.tripped = self.stop.trip(&stop);
             coordinator = registry.coordinator.clone();
+            registry.coordinated = coordinator.is_some();
+        }
+        // After it can be seen that this one is stopping: a parent that sets its deadline later tightens ours itself.
+        if let Some(parent) = &self.parent {
+            let deadline = parent.registry.lock().deadline;
+            self.tighten(deadline);
         }
         self.changed.notify_all();
         if let Some(coordinator) = coordinator {
@@ -310,14 +345,24 @@ impl Core {
         false
     }
 
-    /// Everything that the shutdown kept is let go. Call it with no lock held.
+    /// Everything that the shutdown kept is let go, but for the workers that it left behind. Call it with no lock held.
     pub(crate) fn release(&self) {
         let kept;
         {
             let mut registry = self.registry.lock();
+            let told = std::mem::take(&mut registry.told);
+            for told in &told {
+                if let Entry::Worker(worker) = &told.entry {
+                    // Under the lock that `leave` takes after it is gone: so it is not added after it has left.
+                    if !worker.is_gone() && worker.traits.kind != EntryKind::Main {
+                        registry.left_behind.insert(worker.id, Arc::clone(worker));
+                    }
+                }
+            }
             kept = (
-                std::mem::take(&mut registry.told),
+                told,
                 std::mem::take(&mut registry.exit_hooks_run),
+                std::mem::take(&mut registry.late_children),
                 registry.keep.take(),
                 registry.tripped.take(),
             );

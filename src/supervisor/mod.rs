@@ -31,11 +31,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use builder::SupervisorBuilder;
-pub(crate) use callback::{describe_panic, drop_quietly, Job};
+pub(crate) use callback::{drop_quietly, Job};
 pub use cause::Cause;
 pub use hooks::Hook;
 pub use report::{CallbackFault, EntryKind, EntryReport, Outcome, ShutdownReport, WorkerId};
 pub use settings::{ExitStyle, Order};
+pub(crate) use telling::{tell_worker, TimeLimit};
 
 use registry::{Core, Entry};
 
@@ -115,21 +116,26 @@ impl Supervisor {
 
     /// The name it was built with.
     pub fn name(&self) -> Option<&str> {
-        self.core.name.as_deref()
+        self.core.name.get().map(|name| &**name)
     }
 
     /// A supervisor nested in this one, as an entry of it: it has its whole shutdown in its turn. It inherits deadline, grace and
     /// order, and never gets longer than what is left of its parent's deadline.
     ///
-    /// Once this supervisor is stopping there is no turn left to take: then the child is this supervisor itself, so that what
-    /// a worker starts for its clean-up still runs and is joined.
+    /// While this supervisor is stopping, a child is told to stop at once, but stays open until nothing else is left here: what
+    /// a worker starts in it for its clean-up still runs and is joined. Afterwards the child is closed, like this one: it
+    /// starts no threads.
     #[track_caller]
     pub fn child(&self, name: impl Into<String>) -> Supervisor {
         let name = Arc::from(name.into());
-        match self.core.register_child(name, Location::caller()) {
-            Some(core) => Supervisor { core },
-            None => self.clone(),
+        let Some(core) = self.core.register_child(name, Location::caller()) else {
+            return self.clone();
+        };
+        if self.core.is_stopping() {
+            // If it was only just requested, this child may have its turn still; being told twice changes nothing.
+            core.request(self.core.wait_for_request());
         }
+        Supervisor { core }
     }
 
     /// Asks for a shutdown and returns at once; a thread of the supervisor's own carries it out. True if this was the first
@@ -178,7 +184,7 @@ impl Supervisor {
     /// `main` has shown that it can be told, so a shutdown gives it until the deadline to leave.
     fn main_hears(&self) {
         // Relaxed: `take_untold` reads it; a shutdown that is under way just now may or may not see it.
-        if current::is_main() && !self.core.main_hears.load(Ordering::Relaxed) {
+        if !self.core.main_hears.load(Ordering::Relaxed) && current::is_main() {
             self.core.main_hears.store(true, Ordering::Relaxed);
         }
     }
@@ -193,7 +199,9 @@ fn collect_workers(core: &Core, into: &mut Vec<WorkerInfo>) {
     {
         let registry = core.registry.lock();
         let told = registry.told.iter().map(|told| &told.entry);
-        for entry in told.chain(registry.untold.values()) {
+        let left = registry.left_behind.values().cloned().map(Entry::Worker);
+        let left: Vec<Entry> = left.collect();
+        for entry in told.chain(registry.untold.values()).chain(&left) {
             match entry {
                 Entry::Worker(worker) => {
                     if worker.is_gone() || worker.traits.kind == EntryKind::Main {
@@ -203,7 +211,7 @@ fn collect_workers(core: &Core, into: &mut Vec<WorkerInfo>) {
                         id: worker.id,
                         name: worker.traits.name.as_deref().map(str::to_owned),
                         location: worker.traits.location,
-                        supervisor: core.name.as_deref().map(str::to_owned),
+                        supervisor: core.name.get().map(|name| name.to_string()),
                         age: worker.began.elapsed(),
                         told: worker.told().as_ref().map(Instant::elapsed),
                         daemon: worker.traits.daemon,
@@ -229,7 +237,7 @@ impl Default for Supervisor {
 impl fmt::Debug for Supervisor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Supervisor")
-            .field("name", &self.core.name)
+            .field("name", &self.name())
             .field("shutting_down", &self.core.is_stopping())
             .finish_non_exhaustive()
     }

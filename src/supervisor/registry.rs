@@ -20,6 +20,7 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use crossbeam_channel::Sender;
+use once_cell::sync::OnceCell;
 use parking_lot::{Condvar, Mutex};
 
 use super::cause::Cause;
@@ -27,7 +28,7 @@ use super::hook::HookRecord;
 use super::report::{ShutdownReport, WorkerId};
 use super::settings::{ExitStyle, Order, Settings};
 use super::worker::Worker;
-use crate::stop::{StopSource, Tripped};
+use crate::stop::{Stop, StopReason, StopSource, Tripped};
 
 /// How far a supervisor is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +77,8 @@ pub(crate) struct Told {
 
 /// The state of one supervisor.
 pub(crate) struct Core {
-    pub(crate) name: Option<Arc<str>>,
+    /// Set when it is made, or when it is installed.
+    pub(crate) name: OnceCell<Arc<str>>,
     /// The supervisor that this one is an entry of.
     pub(crate) parent: Option<Arc<Core>>,
     /// The number of the entry in the parent.
@@ -101,6 +103,10 @@ pub(crate) struct Registry {
     pub(crate) cause: Option<Cause>,
     /// The supervisor's own token, tripped, with callbacks that may be left to run.
     pub(crate) tripped: Option<Tripped>,
+    /// The newest entry when the shutdown was requested: what is newer is late.
+    pub(crate) last_in_time: Option<WorkerId>,
+    /// Whether the coordinator thread was roused, and so carries the shutdown out.
+    pub(crate) coordinated: bool,
     /// When the shutdown was requested.
     pub(crate) began: Option<Instant>,
     /// When it ends; `None` while running, or for never.
@@ -119,8 +125,18 @@ pub(crate) struct Registry {
     pub(crate) graces: BTreeSet<(Instant, WorkerId)>,
     /// Workers that were still running when their grace was over, or whose thread would not be joined.
     pub(crate) overdue: BTreeSet<WorkerId>,
+    /// Workers that the shutdown left behind, until they end.
+    pub(crate) left_behind: BTreeMap<WorkerId, Arc<Worker>>,
+    /// Nested supervisors that were made while this one was stopping. They are told at once, and closed last.
+    pub(crate) late_children: Vec<Arc<ChildRecord>>,
+    /// A nested supervisor that was made late stays open until its parent (or its own `shutdown`) sets this.
+    pub(crate) held_open: bool,
     /// The `on_exit` hooks that have not run, by sequence number.
     pub(crate) exit_hooks: BTreeMap<WorkerId, Arc<HookRecord>>,
+    /// No more `on_exit` hooks are taken: the last has been started.
+    pub(crate) exit_hooks_over: bool,
+    /// When the first `on_exit` hook was started.
+    pub(crate) exit_hooks_began: Option<Instant>,
     /// The `on_exit` hooks that have been started, in that order.
     pub(crate) exit_hooks_run: Vec<Told>,
     /// Somebody carries out the shutdown.
@@ -155,12 +171,14 @@ pub(crate) enum Message {
 pub(crate) struct Closed;
 
 impl Registry {
-    pub(super) fn new(settings: Settings) -> Registry {
+    pub(super) fn new(settings: Settings, held_open: bool) -> Registry {
         Registry {
             settings,
             phase: Phase::Running,
             cause: None,
             tripped: None,
+            last_in_time: None,
+            coordinated: false,
             began: None,
             deadline: None,
             by_leaver: false,
@@ -170,7 +188,12 @@ impl Registry {
             pending: BTreeSet::new(),
             graces: BTreeSet::new(),
             overdue: BTreeSet::new(),
+            left_behind: BTreeMap::new(),
+            late_children: Vec::new(),
+            held_open,
             exit_hooks: BTreeMap::new(),
+            exit_hooks_over: false,
+            exit_hooks_began: None,
             exit_hooks_run: Vec::new(),
             driven: false,
             report: None,
@@ -182,32 +205,60 @@ impl Registry {
         }
     }
 
-    /// Whether the next entry may be told: one by one, only when the one before is no longer waited for.
+    /// Whether the next entry may be told: one by one, only when the one before is no longer waited for. Late entries are told
+    /// at once, since whoever is waited for may be waiting for them.
     pub(super) fn may_tell(&self) -> bool {
-        self.settings.order == Order::AllThenJoin || self.pending.is_empty()
+        let one_by_one = self.settings.order == Order::OneByOne && !self.pending.is_empty();
+        !one_by_one || self.untold.keys().next_back() > self.last_in_time.as_ref()
     }
 
-    /// When even what runs past the deadline is given up: one callback's limit later.
-    pub(super) fn last_call(&self) -> Option<Instant> {
-        self.deadline
-            .and_then(|deadline| deadline.checked_add(self.settings.callback_limit()))
-    }
-
-    /// By when a callback that began at `since` is given up. Past the deadline all that are
-    /// left share one callback's limit, so that each of them runs and yet the end is near.
+    /// By when a terminate callback or `on_shutdown` hook that began at `since` is given up.
     pub(crate) fn telling_limit(&self, since: Instant) -> Option<Instant> {
-        let more = match self.untold.len() {
-            0 => self.exit_hooks.len(),
-            more => more,
-        };
-        let own = since.checked_add(self.settings.callback_limit());
-        let (Some(deadline), Some(last)) = (self.deadline, self.last_call()) else {
+        self.callback_limit(since, self.deadline, self.untold.len())
+    }
+
+    /// By when an `on_exit` hook that began at `since` is given up.
+    pub(crate) fn exit_hook_limit(&self, since: Instant) -> Option<Instant> {
+        let began = self.exit_hooks_began.unwrap_or(since);
+        let late = self.deadline.map(|deadline| deadline.max(began));
+        self.callback_limit(since, late, self.exit_hooks.len())
+    }
+
+    /// One callback's limit, with `more` to come after it. Past `late` all that are left share one such limit, so that each of
+    /// them runs and yet the end is near.
+    fn callback_limit(
+        &self,
+        since: Instant,
+        late: Option<Instant>,
+        more: usize,
+    ) -> Option<Instant> {
+        let limit = self.settings.callback_limit();
+        let own = since.checked_add(limit);
+        let Some(late) = late else { return own };
+        let Some(last) = late.checked_add(limit) else {
             return own;
         };
-        let late = since.max(deadline);
-        let rest = last.saturating_duration_since(late);
-        let share = rest / u32::try_from(more).unwrap_or(u32::MAX).saturating_add(1);
-        Some(own.map_or(late + share, |own| own.min(late + share)))
+        let since = since.max(late);
+        let rest = last.saturating_duration_since(since);
+        let share = since + rest / u32::try_from(more).unwrap_or(u32::MAX).saturating_add(1);
+        Some(own.map_or(share, |own| own.min(share)))
+    }
+
+    /// Past the deadline.
+    pub(super) fn is_late(&self) -> bool {
+        self.deadline
+            .is_some_and(|deadline| deadline <= Instant::now())
+    }
+
+    /// What a worker is told at `now`, and by when it must be done.
+    pub(super) fn stop_for(&self, worker: &Worker, now: Instant) -> Stop {
+        let grace = worker.traits.grace.or(self.settings.grace);
+        let end = grace.and_then(|grace| now.checked_add(grace));
+        let cause = self.cause.clone().unwrap_or(Cause::Requested);
+        Stop {
+            reason: StopReason::Shutdown(cause),
+            deadline: [self.deadline, end].into_iter().flatten().min(),
+        }
     }
 
     /// A hook has been taken to be run.

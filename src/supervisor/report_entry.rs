@@ -36,6 +36,9 @@ pub(super) fn push(
             });
         }
         Entry::Hook(hook) => {
+            if hook.callback.is_absent() {
+                return; // taken back in the moment in which it was to run
+            }
             let (callback, fault) = hook.callback.account(complete);
             let outcome = match &fault {
                 Some(CallbackFault::Panicked(message)) => Outcome::Panicked(message.clone()),

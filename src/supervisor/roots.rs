@@ -2,16 +2,20 @@
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Arc, Once, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use once_cell::sync::Lazy;
 use parking_lot::{Mutex, RwLock};
 
 use super::callback::message_of_panic;
 use super::cause::Cause;
+use super::logging;
 use super::registry::{Core, Phase};
 use super::settings::{ExitStyle, Settings};
 use crate::sys;
+
+/// How long flushing what was printed may take.
+pub(crate) const FLUSH_LIMIT: Duration = Duration::from_millis(200);
 
 /// The global supervisor. Replaced by the next installation once its shutdown is over.
 static GLOBAL: RwLock<Option<Arc<Core>>> = RwLock::new(None);
@@ -37,30 +41,32 @@ pub(crate) fn global() -> Arc<Core> {
     }
 }
 
-/// The global supervisor, as one that can be configured: the present one while nothing has been asked of it, else a new one.
-/// `Err` while its shutdown is under way.
-pub(crate) fn global_to_install(
-    name: Option<Arc<str>>,
-    settings: Settings,
-) -> Result<Arc<Core>, Phase> {
-    let mut global = GLOBAL.write();
-    if let Some(core) = &*global {
-        if core.is_ours() {
-            let mut registry = core.registry.lock();
-            match registry.phase {
-                Phase::Running => {
-                    registry.settings = settings;
-                    return Ok(Arc::clone(core));
-                }
-                // Closed is not enough: its `on_exit` hooks may still run.
-                _ if registry.report.is_none() => return Err(Phase::Stopping),
-                _ => {}
-            }
+/// The global supervisor to install: the present one while it is running, else a new one, which is not global yet. `Err` while
+/// its shutdown is under way.
+pub(crate) fn candidate(name: Option<Arc<str>>, settings: Settings) -> Result<Arc<Core>, Phase> {
+    if let Some(core) = GLOBAL.read().as_ref().filter(|core| core.is_ours()) {
+        let registry = core.registry.lock();
+        match registry.phase {
+            Phase::Running => return Ok(Arc::clone(core)),
+            // Closed is not enough: its `on_exit` hooks may still run.
+            phase if registry.report.is_none() => return Err(phase),
+            _ => {}
         }
     }
-    let core = new_root(name, settings);
-    *global = Some(Arc::clone(&core));
-    Ok(core)
+    Ok(new_root(name, settings))
+}
+
+/// Makes a candidate the global supervisor.
+pub(crate) fn make_global(core: &Arc<Core>) {
+    let before = GLOBAL.write().replace(Arc::clone(core));
+    drop(before);
+}
+
+/// Every supervisor that is nested in none, newest first.
+pub(crate) fn all() -> Vec<Arc<Core>> {
+    let roots = ROOTS.lock();
+    let ours = roots.iter().rev().filter_map(Weak::upgrade);
+    ours.filter(|core| core.is_ours()).collect()
 }
 
 /// A supervisor that is nested in none. It is shut down when the process exits.
@@ -68,13 +74,11 @@ pub(crate) fn new_root(name: Option<Arc<str>>, settings: Settings) -> Arc<Core> 
     static ARM: Once = Once::new();
     ARM.call_once(|| {
         if !sys::at_exit(at_exit) {
-            super::logging::log(
-                log::Level::Error,
-                format_args!("the system takes no more atexit handlers: without a guard nothing is shut down at exit"),
-            );
+            // Not logged: the caller holds a lock, and a logger may call anything.
+            logging::print("sundown: no atexit handler could be registered: without a guard nothing is shut down\n");
         }
     });
-    let core = Arc::new(Core::new(name, settings, None));
+    let core = Arc::new(Core::new(name, settings, None, false));
     let mut roots = ROOTS.lock();
     if roots.len() == roots.capacity() {
         // Before it grows, so that this costs little however many come and go.
@@ -84,25 +88,30 @@ pub(crate) fn new_root(name: Option<Arc<str>>, settings: Settings) -> Arc<Core> 
     core
 }
 
-/// Shuts down every root that has something registered, newest first, at the latest until `cap`. `leaving`: the calling
-/// thread ends the process after it.
+/// Shuts down every root that has something registered, newest first, at the latest until `cap`; without one, until the longest
+/// of their deadlines is over, counted from now. `leaving`: the calling thread ends the process after it.
 pub(crate) fn shut_down_all(cause: &Cause, cap: Option<Instant>, leaving: bool) {
-    let roots: Vec<Arc<Core>> = ROOTS
-        .lock()
-        .iter()
-        .rev()
-        .filter_map(Weak::upgrade)
-        .collect();
-    for core in roots.into_iter().filter(|core| core.is_ours()) {
-        let idle = {
-            let registry = core.registry.lock();
-            registry.phase == Phase::Running
-                && registry.untold.is_empty()
-                && registry.exit_hooks.is_empty()
-        };
-        if !idle {
-            core.shutdown_for_exit(cause.clone(), cap, leaving);
+    let longest = |roots: &[Arc<Core>]| {
+        let deadline = |core: &Arc<Core>| core.registry.lock().settings.deadline;
+        let longest = roots.iter().map(deadline).max()?;
+        Instant::now().checked_add(longest)
+    };
+    let mut roots = all();
+    let cap = cap.or_else(|| longest(&roots));
+    let mut done: Vec<Arc<Core>> = Vec::new();
+    // A worker may make a supervisor for its clean-up, so this looks again.
+    while !roots.is_empty() {
+        for core in &roots {
+            if !core.is_idle() {
+                core.shutdown_for_exit(cause.clone(), cap, leaving);
+            }
         }
+        done.append(&mut roots);
+        if cap.map_or(false, |cap| cap <= Instant::now()) {
+            return;
+        }
+        roots = all();
+        roots.retain(|root| !root.is_idle() && !done.iter().any(|core| Arc::ptr_eq(core, root)));
     }
 }
 
@@ -144,9 +153,10 @@ fn leave(status: Option<i32>) {
 
 /// Ends the process as its style asks for after a signal.
 pub(crate) fn end_after_signal(signal: i32, style: ExitStyle) -> ! {
-    sys::flush_c_streams();
+    // Bounded: a thread that sits in a C stream's read holds that stream's lock.
+    logging::bounded(FLUSH_LIMIT, sys::flush_c_streams);
     match style {
         ExitStyle::AsSignal => sys::die_of(signal),
-        ExitStyle::Code => sys::exit_now(128 + signal),
+        ExitStyle::Code => sys::exit_now(i32::from(Cause::Signal(signal).exit_code())),
     }
 }

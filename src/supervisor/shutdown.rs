@@ -4,6 +4,7 @@
 //! watches (`walk`), unless there is none to run. All waiting is bounded by the deadline and, past it, by one callback's limit
 //! for each of the two kinds of callbacks.
 
+use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,11 +14,14 @@ use super::cause::Cause;
 use super::current;
 use super::logging::{self, REPORT_LIMIT};
 use super::registry::{Core, Entry, Phase};
-use super::report::ShutdownReport;
+use super::report::{EntryKind, ShutdownReport};
 use super::telling::ExitHooks;
+use super::text::Printable;
 use super::walk::walk;
 use super::worker::Worker;
-use crate::sys;
+
+/// How long the system may take to end threads of which all code is through.
+const COLLECT_LIMIT: Duration = Duration::from_secs(1);
 
 impl Core {
     /// Asks for a shutdown and returns at once; somebody carries it out. True if this was the first request.
@@ -25,7 +29,7 @@ impl Core {
         if !self.begin(cause, current::is_main()) {
             return false;
         }
-        if self.registry.lock().coordinator.is_none() {
+        if !self.registry.lock().coordinated {
             let core = Arc::clone(self);
             let started = std::thread::Builder::new()
                 .name("sundown".into())
@@ -48,6 +52,7 @@ impl Core {
             return self.report_so_far();
         }
         let main = current::is_main();
+        self.close_when_done();
         self.begin(cause, main);
         if main {
             self.main_leaves();
@@ -124,11 +129,7 @@ impl Core {
         let root = self.parent.is_none();
         if root && logging::listens(Level::Info) {
             let cause = self.wait_for_request();
-            logging::log_bounded(
-                Level::Info,
-                REPORT_LIMIT,
-                format!("shutting down after {cause}"),
-            );
+            logging::log_bounded(Level::Info, format!("shutting down after {cause}"));
         }
         self.tell_own_token();
         loop {
@@ -138,8 +139,7 @@ impl Core {
             }
         }
         self.collect();
-        let hooks = !self.registry.lock().exit_hooks.is_empty();
-        if hooks {
+        if self.has_exit_hooks() {
             walk(ExitHooks(Arc::clone(self)));
         }
         self.conclude()
@@ -155,11 +155,22 @@ impl Core {
                 return false;
             }
             let now = Instant::now();
-            if registry.pending.is_empty() || registry.phase == Phase::Closed {
-                self.set_phase(&mut registry, Phase::Closed);
+            if registry.phase == Phase::Closed {
                 return true;
             }
-            if registry.deadline.is_some_and(|deadline| deadline <= now) {
+            if registry.pending.is_empty() {
+                if let Some(child) = registry.late_children.pop() {
+                    drop(registry);
+                    self.shut_down_child(&child);
+                    registry = self.registry.lock();
+                    continue;
+                }
+                if !registry.held_open {
+                    self.set_phase(&mut registry, Phase::Closed);
+                    return true;
+                }
+            }
+            if registry.is_late() {
                 // Nobody registers any more; what is untold is told, and nothing is waited for.
                 self.set_phase(&mut registry, Phase::Closed);
                 registry.pending.clear();
@@ -174,7 +185,7 @@ impl Core {
                     registry.overdue.insert(id);
                 }
             }
-            if registry.pending.is_empty() {
+            if registry.pending.is_empty() && !registry.held_open {
                 continue;
             }
             let next = registry.graces.iter().next().map(|&(end, _)| end);
@@ -189,19 +200,30 @@ impl Core {
 
     /// Joins the threads of all who are gone, newest first.
     fn collect(&self) {
-        let (gone, limit): (Vec<Arc<Worker>>, _) = {
+        let (gone, deadline): (Vec<Arc<Worker>>, _) = {
             let registry = self.registry.lock();
             let workers = registry.told.iter().filter_map(|told| match &told.entry {
                 Entry::Worker(worker) if worker.is_gone() => Some(Arc::clone(worker)),
                 _ => None,
             });
-            (workers.collect(), registry.last_call())
+            (workers.collect(), registry.deadline)
         };
+        // They are leaving already: all together get a moment, even when the time is up just now, and no more than a moment.
+        let now = Instant::now();
+        let limit = deadline.map_or(now, |deadline| deadline.clamp(now, now + COLLECT_LIMIT));
+        let limit = limit.max(now + COLLECT_LIMIT / 10);
         for worker in gone {
-            if !worker.collect(limit) {
+            if !worker.collect(Some(limit)) {
                 self.registry.lock().overdue.insert(worker.id);
             }
         }
+    }
+
+    /// Whether there are `on_exit` hooks to run. If not, there will be none: the last moment to register one is over.
+    fn has_exit_hooks(&self) -> bool {
+        let mut registry = self.registry.lock();
+        registry.exit_hooks_over = registry.exit_hooks.is_empty();
+        !registry.exit_hooks_over
     }
 
     // ---- report
@@ -260,31 +282,36 @@ impl Core {
         ShutdownReport::new(cause, began.elapsed(), complete, entries)
     }
 
-    /// Names of all who are still waited for, here and in nested supervisors, without waiting for any lock.
+    /// Names of all who are still waited for, here and in nested supervisors, without waiting long for any lock.
     pub(crate) fn waited_for(&self) -> Vec<String> {
         let mut names = Vec::new();
         let mut children = Vec::new();
-        let patience = Duration::from_millis(100);
-        if let Some(registry) = self.registry.try_lock_for(patience) {
-            let told = registry.told.iter().map(|told| &told.entry);
-            for entry in told.rev().chain(registry.untold.values()) {
-                match entry {
-                    Entry::Worker(worker) if worker.is_gone() || worker.traits.daemon => {}
-                    Entry::Worker(worker) => {
+        let Some(registry) = self.registry.try_lock_for(Duration::from_millis(100)) else {
+            return vec!["(a supervisor that is busy)".to_owned()];
+        };
+        let told = registry.told.iter().chain(&registry.exit_hooks_run);
+        let told = told.map(|told| &told.entry);
+        for entry in told.rev().chain(registry.untold.values()) {
+            match entry {
+                Entry::Worker(worker) => {
+                    let main = worker.traits.kind == EntryKind::Main;
+                    let deaf = main && !self.main_hears.load(Ordering::Relaxed);
+                    if !(worker.is_gone() || worker.is_caller() || worker.traits.daemon || deaf) {
                         let name = worker.traits.name.as_deref().unwrap_or("<unnamed>");
-                        names.push(format!("{name} ({})", worker.traits.location));
+                        names.push(format!("{} ({})", Printable(name), worker.traits.location));
                     }
-                    Entry::Hook(hook) if !hook.callback.is_over() => {
-                        names.push(hook.name.to_string())
-                    }
-                    Entry::Hook(_) => {}
-                    Entry::Child(child) => children.extend(child.core.upgrade()),
                 }
-            }
-            for hook in registry.exit_hooks.values() {
-                names.push(hook.name.to_string());
+                Entry::Hook(hook) if !hook.callback.is_over() => {
+                    names.push(format!("hook {}", Printable(&hook.name)));
+                }
+                Entry::Hook(_) => {}
+                Entry::Child(child) => children.extend(child.core.upgrade()),
             }
         }
+        for hook in registry.exit_hooks.values() {
+            names.push(format!("hook {}", Printable(&hook.name)));
+        }
+        drop(registry);
         for child in children {
             names.extend(child.waited_for());
         }
@@ -296,11 +323,11 @@ impl Core {
 fn say(report: &ShutdownReport) {
     if report.is_clean() {
         if logging::listens(Level::Info) {
-            logging::log_bounded(Level::Info, REPORT_LIMIT, report.to_string());
+            logging::log_bounded(Level::Info, report.to_string());
         }
     } else if log::max_level() == log::LevelFilter::Off {
-        sys::write_stderr(&format!("sundown: {report}\n"), REPORT_LIMIT);
+        logging::print(&format!("sundown: {report}\n"));
     } else {
-        logging::log_bounded(Level::Error, REPORT_LIMIT, report.to_string());
+        logging::log_bounded(Level::Error, report.to_string());
     }
 }

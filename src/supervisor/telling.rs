@@ -3,8 +3,8 @@
 //! Tokens and unparks call nobody, so the driver does that much itself; from the first callback on a helper thread does the rest.
 
 use std::sync::atomic::Ordering;
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use log::Level;
 use parking_lot::Mutex;
@@ -17,6 +17,8 @@ use super::registry::{ChildRecord, Core, Entry, Phase, Told};
 use super::report::EntryKind;
 use super::text::Printable;
 use super::walk::{walk, Steps, Turn};
+use super::worker::Worker;
+use crate::stop::timer::{self, Expire};
 use crate::stop::{Stop, StopReason, Tripped};
 
 impl Core {
@@ -32,10 +34,9 @@ impl Core {
     pub(super) fn tell_all(self: &Arc<Core>) {
         // Tokens and unparks call nobody, so this thread can do that much itself; from the first callback on a helper does
         // the rest, in case it hangs.
-        while let Some((entry, stop)) = self.take_untold() {
+        while let Some(entry) = self.take_untold() {
             let quiet = match &entry {
                 Entry::Worker(worker) => {
-                    worker.trip(stop);
                     let quiet = !worker.has_callbacks();
                     if quiet {
                         worker.finish_telling(); // only the unpark is left
@@ -54,25 +55,23 @@ impl Core {
         }
     }
 
-    /// Takes the newest entry that has not been told, and books it as told. Also gives what a worker is to be told.
-    fn take_untold(&self) -> Option<(Entry, Stop)> {
+    /// Takes the newest entry that has not been told, and books it as told. Of a worker, the token is tripped.
+    fn take_untold(&self) -> Option<Entry> {
         let mut registry = self.registry.lock();
         if !registry.may_tell() {
             return None;
         }
         let (id, entry) = registry.untold.pop_last()?;
         let now = Instant::now();
-        if registry.phase == Phase::Stopping && registry.deadline.is_some_and(|end| end <= now) {
+        if registry.phase == Phase::Stopping && registry.is_late() {
             // Else workers that spawn workers would keep us telling them for ever.
             self.set_phase(&mut registry, Phase::Closed);
         }
-        let mut deadline = registry.deadline;
+        let mut stop = None;
         let mut reported = true;
         match &entry {
             Entry::Worker(worker) => {
-                let grace = worker.traits.grace.or(registry.settings.grace);
-                let end = grace.and_then(|grace| now.checked_add(grace));
-                deadline = [deadline, end].into_iter().flatten().min();
+                stop = Some(registry.stop_for(worker, now));
                 // Relaxed: `main` sets it before it waits; one that sets it just now is seen or not. A `main` that cannot hear
                 // is told like all others, but neither waited for nor reported.
                 let main = worker.traits.kind == EntryKind::Main;
@@ -80,7 +79,8 @@ impl Core {
                 let left = worker.traits.daemon || worker.is_gone() || worker.is_caller();
                 if reported && !left && registry.phase == Phase::Stopping {
                     registry.pending.insert(id);
-                    if let Some(end) = end {
+                    let grace = worker.traits.grace.or(registry.settings.grace);
+                    if let Some(end) = grace.and_then(|grace| now.checked_add(grace)) {
                         registry.graces.insert((end, id));
                     }
                 }
@@ -95,16 +95,15 @@ impl Core {
                 child: None,
             });
         }
-        let cause = registry.cause.clone().unwrap_or(Cause::Requested);
-        let stop = Stop {
-            reason: StopReason::Shutdown(cause),
-            deadline,
-        };
-        Some((entry, stop))
+        drop(registry);
+        if let (Entry::Worker(worker), Some(stop)) = (&entry, stop) {
+            worker.trip(stop); // calls nobody
+        }
+        Some(entry)
     }
 
     /// A nested supervisor's whole shutdown, in its turn.
-    fn shut_down_child(&self, child: &ChildRecord) {
+    pub(super) fn shut_down_child(&self, child: &ChildRecord) {
         let Some(core) = child.core.upgrade() else {
             return;
         };
@@ -112,6 +111,7 @@ impl Core {
             let registry = self.registry.lock();
             (registry.cause.clone(), registry.deadline)
         };
+        core.close_when_done();
         if !core.begin(cause.unwrap_or(Cause::Requested), false) {
             core.tighten(deadline); // it was stopping already
         }
@@ -157,11 +157,7 @@ impl Steps for Telling {
         if let Some(step) = self.next.lock().take() {
             return Some(step);
         }
-        let (entry, stop) = self.core.take_untold()?;
-        if let Entry::Worker(worker) = &entry {
-            worker.trip(stop);
-        }
-        Some(Step::Entry(entry))
+        self.core.take_untold().map(Step::Entry)
     }
 
     fn run(&self, step: &Step, turn: &Turn) {
@@ -180,18 +176,23 @@ impl Steps for Telling {
         self.core.registry.lock().telling_limit(since)
     }
 
+    fn usual_limit(&self) -> Duration {
+        self.core.registry.lock().settings.callback_limit()
+    }
+
     fn give_up(&self, step: Step) {
         let more = match &step {
             Step::OwnToken(tripped) => {
-                let name = self.core.name.as_deref().unwrap_or("the supervisor");
+                let name = self
+                    .core
+                    .name
+                    .get()
+                    .map_or("the supervisor", |name| &**name);
                 say_hung("a callback on the stop token of", name);
                 !tripped.is_quiet()
             }
             Step::Entry(Entry::Worker(worker)) => {
-                if worker.give_up_telling() {
-                    let name = worker.traits.name.as_deref().unwrap_or("<unnamed>");
-                    say_hung("the callback of worker", name);
-                }
+                give_up_worker(worker);
                 worker.has_callbacks()
             }
             Step::Entry(Entry::Hook(hook)) => {
@@ -204,6 +205,80 @@ impl Steps for Telling {
             // One of its callbacks hangs; the others still run, on the next helper.
             *self.next.lock() = Some(step);
         }
+    }
+}
+
+/// Tells one worker to stop outside a shutdown, on a helper thread if anything of a user's is to run: with the same limits, and
+/// so that a callback that waits for the caller does no lasting harm. Returns when the callbacks have, or were given up.
+pub(crate) fn tell_worker(core: &Arc<Core>, worker: &Arc<Worker>, stop: Stop) {
+    worker.trip(stop);
+    if worker.has_callbacks() {
+        walk(OneWorker {
+            core: Arc::clone(core),
+            worker: Mutex::new(Some(Arc::clone(worker))),
+        });
+    } else {
+        worker.finish_telling(); // only the unpark is left
+    }
+}
+
+/// A list of one: a worker that is told outside a shutdown.
+struct OneWorker {
+    core: Arc<Core>,
+    worker: Mutex<Option<Arc<Worker>>>,
+}
+
+impl Steps for OneWorker {
+    type Step = Arc<Worker>;
+
+    fn take(&self) -> Option<Arc<Worker>> {
+        self.worker.lock().take()
+    }
+
+    fn run(&self, worker: &Arc<Worker>, turn: &Turn) {
+        current::as_callback(&self.core, turn, || worker.finish_telling());
+    }
+
+    fn limit(&self, _worker: &Arc<Worker>, since: Instant) -> Option<Instant> {
+        since.checked_add(self.usual_limit())
+    }
+
+    fn usual_limit(&self) -> Duration {
+        self.core.registry.lock().settings.callback_limit()
+    }
+
+    fn give_up(&self, worker: Arc<Worker>) {
+        give_up_worker(&worker);
+        if worker.has_callbacks() {
+            *self.worker.lock() = Some(worker);
+        }
+    }
+}
+
+/// A worker's time limit, as what the timer fires.
+pub(crate) struct TimeLimit {
+    pub(crate) core: Weak<Core>,
+    pub(crate) worker: Weak<Worker>,
+}
+
+impl Expire for TimeLimit {
+    fn expire(self: Arc<Self>) {
+        let (Some(core), Some(worker)) = (self.core.upgrade(), self.worker.upgrade()) else {
+            return;
+        };
+        worker.trip(Stop::now(StopReason::TimeLimit));
+        if worker.has_callbacks() {
+            timer::apart(move || tell_worker(&core, &worker, Stop::now(StopReason::TimeLimit)));
+        } else {
+            worker.finish_telling();
+        }
+    }
+}
+
+fn give_up_worker(worker: &Worker) {
+    if worker.give_up_telling() {
+        let name = worker.traits.name.as_deref().unwrap_or("<unnamed>");
+        say_hung("the callback of worker", name);
     }
 }
 
@@ -222,7 +297,7 @@ fn give_up_hook(hook: &HookRecord) {
 fn say_hung(what: &str, name: &str) {
     let name = Printable(name);
     let text = format!("{what} {name} does not return: going on without it");
-    logging::log_bounded(Level::Error, REPORT_LIMIT, text);
+    logging::log_bounded(Level::Error, text);
 }
 
 /// By when a nested supervisor's shutdown, which bounds itself, must have come back.
@@ -244,8 +319,12 @@ impl Steps for ExitHooks {
 
     fn take(&self) -> Option<Arc<HookRecord>> {
         let mut registry = self.0.registry.lock();
-        let (_, hook) = registry.exit_hooks.pop_last()?;
+        let Some((_, hook)) = registry.exit_hooks.pop_last() else {
+            registry.exit_hooks_over = true;
+            return None;
+        };
         registry.hook_started();
+        registry.exit_hooks_began.get_or_insert_with(Instant::now);
         registry.exit_hooks_run.push(Told {
             entry: Entry::Hook(Arc::clone(&hook)),
             at: Instant::now(),
@@ -259,7 +338,11 @@ impl Steps for ExitHooks {
     }
 
     fn limit(&self, _hook: &Arc<HookRecord>, since: Instant) -> Option<Instant> {
-        self.0.registry.lock().telling_limit(since)
+        self.0.registry.lock().exit_hook_limit(since)
+    }
+
+    fn usual_limit(&self) -> Duration {
+        self.0.registry.lock().settings.callback_limit()
     }
 
     fn give_up(&self, hook: Arc<HookRecord>) {

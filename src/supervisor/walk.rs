@@ -20,6 +20,8 @@ pub(crate) trait Steps: Send + Sync + 'static {
     fn run(&self, step: &Self::Step, turn: &Turn);
     /// By when a step that began at `since` is given up; `None` for never.
     fn limit(&self, step: &Self::Step, since: Instant) -> Option<Instant>;
+    /// How long most steps get: the watcher, who is asleep, is woken for a step only if it would oversleep that.
+    fn usual_limit(&self) -> Duration;
     /// Its time is up and it is still running.
     fn give_up(&self, step: Self::Step);
 }
@@ -36,8 +38,9 @@ pub(crate) struct Turn {
 /// What the watcher and the helpers share.
 struct Walk<S: Steps> {
     steps: S,
+    usual_limit: Duration,
     state: Mutex<State<S::Step>>,
-    /// Notified when the list is at its end.
+    /// Notified when the list is at its end, and when the watcher would oversleep.
     changed: Condvar,
 }
 
@@ -48,6 +51,8 @@ struct State<T> {
     current: Option<(T, Turn)>,
     /// The list is at its end.
     ended: bool,
+    /// When the watcher will look again; `None` if only when it is notified.
+    asleep_until: Option<Instant>,
 }
 
 /// How long a helper that has been started may take to begin with its first step, on a machine that is very busy.
@@ -56,11 +61,13 @@ const START_LIMIT: Duration = Duration::from_secs(1);
 /// Carries out all steps. Returns when the last has returned or was given up.
 pub(crate) fn walk<S: Steps>(steps: S) {
     let walk = Arc::new(Walk {
+        usual_limit: steps.usual_limit(),
         steps,
         state: Mutex::new(State {
             turn: 0,
             current: None,
             ended: false,
+            asleep_until: None,
         }),
         changed: Condvar::new(),
     });
@@ -84,7 +91,7 @@ pub(crate) fn walk<S: Steps>(steps: S) {
 impl<S: Steps> Walk<S> {
     /// Takes steps as long as it is this helper's turn.
     fn take_steps(&self, turn: u64) {
-        let mut finished = None;
+        let mut finished;
         let abandoned = Arc::new(AtomicBool::new(false));
         loop {
             let (step, turn) = {
@@ -94,7 +101,7 @@ impl<S: Steps> Walk<S> {
                 }
                 let next = self.steps.take();
                 // The step that was carried out is dropped with the lock free.
-                finished = finished.or(state.current.take());
+                finished = state.current.take();
                 match next {
                     Some(step) => {
                         let turn = Turn {
@@ -102,6 +109,19 @@ impl<S: Steps> Walk<S> {
                             abandoned: Arc::clone(&abandoned),
                         };
                         state.current = Some((step.clone(), turn.clone()));
+                        // A limit that does not fit into an Instant is none.
+                        let due = turn.since.checked_add(self.usual_limit);
+                        let oversleeps = match (state.asleep_until, due) {
+                            // The watcher sleeps for the start of this helper, not for any step.
+                            _ if finished.is_none() => true,
+                            (Some(until), Some(due)) => until > due,
+                            (None, Some(_)) => true,
+                            (_, None) => false,
+                        };
+                        if oversleeps {
+                            state.asleep_until = due;
+                            self.changed.notify_all();
+                        }
                         (step, turn)
                     }
                     None => {
@@ -112,7 +132,7 @@ impl<S: Steps> Walk<S> {
                     }
                 }
             };
-            drop(finished.take());
+            drop(finished);
             self.steps.run(&step, &turn);
         }
     }
@@ -129,6 +149,7 @@ impl<S: Steps> Walk<S> {
                 Some((step, turn)) => self.steps.limit(step, turn.since),
                 None => Some(started + START_LIMIT),
             };
+            state.asleep_until = limit;
             let Some(limit) = limit else {
                 self.changed.wait(&mut state);
                 continue;

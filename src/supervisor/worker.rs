@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use once_cell::sync::OnceCell;
 use parking_lot::{Condvar, Mutex};
 
-use super::callback::{Callback, Job};
+use super::callback::{describe_panic, Callback, Job};
 use super::report::{EntryKind, WorkerId};
 use crate::stop::timer::{self, Expire, TimerKey};
-use crate::stop::{Stop, StopReason, StopSource, StopToken, Tripped};
-use crate::sys;
+use crate::stop::{Stop, StopSource, StopToken, Tripped};
+use crate::sys::NativeThread;
 
 /// What a builder decides about a worker.
 pub(crate) struct Traits {
@@ -49,7 +49,7 @@ pub(crate) struct Worker {
     /// Notified when `progress` has come further: gone, or joined.
     changed: Condvar,
     /// The timer of its time limit.
-    timer: OnceCell<TimerKey>,
+    timer: OnceCell<(TimerKey, Arc<dyn Expire>)>,
 }
 
 /// How far a worker has come.
@@ -79,18 +79,30 @@ pub(crate) enum End {
     Panicked(String),
 }
 
+impl End {
+    /// How a closure with this result ended.
+    pub(crate) fn of<T>(result: &std::thread::Result<T>) -> End {
+        match result {
+            Ok(_) => End::Returned,
+            Err(payload) => End::panicked(&**payload),
+        }
+    }
+
+    pub(crate) fn panicked(payload: &(dyn std::any::Any + Send)) -> End {
+        End::Panicked(describe_panic(payload))
+    }
+}
+
 /// The right to join a thread, which exists once.
 enum Native {
-    /// The thread is not started yet, or its scope joins it.
+    /// The thread is not started yet, or somebody else joins it.
     Absent,
     /// Free to take.
-    Attached(JoinHandle<()>),
+    Attached(NativeThread),
     /// Somebody is joining it just now.
     Taken,
     /// It has been joined.
     Joined,
-    /// The join did not come to an end; the thread was detached.
-    Lost,
 }
 
 impl Worker {
@@ -123,7 +135,7 @@ impl Worker {
     /// The thread runs, and we may join it.
     pub(crate) fn attach(&self, thread: JoinHandle<()>) {
         self.attach_thread(thread.thread().clone());
-        self.progress.lock().native = Native::Attached(thread);
+        self.progress.lock().native = Native::Attached(NativeThread::of(thread));
     }
 
     /// The thread runs, and somebody else joins it.
@@ -153,13 +165,6 @@ impl Worker {
             drop(source.trip(&stop));
         }
         source.token()
-    }
-
-    /// Tells it to stop, on whatever thread this is: trips its token and runs the callbacks on that, runs its terminate callback
-    /// unless that has run, unparks it.
-    pub(crate) fn tell(&self, stop: Stop) {
-        self.trip(stop);
-        self.finish_telling();
     }
 
     /// The first half of telling it, which calls nobody: books it as told and trips its token.
@@ -236,14 +241,9 @@ impl Worker {
             .and_then(|stop| stop.deadline)
     }
 
-    /// Has it told to stop after `limit`.
-    pub(crate) fn limit_time(self: &Arc<Worker>, limit: Duration) {
-        let Some(at) = self.began.checked_add(limit) else {
-            return; // never
-        };
-        let worker = Arc::downgrade(self);
-        let key = timer::at(at, worker);
-        if self.timer.set(key).is_err() || self.is_gone() {
+    /// Keeps the timer of its time limit, to be taken back when it is gone.
+    pub(crate) fn keep_timer(&self, key: TimerKey, limit: Arc<dyn Expire>) {
+        if self.timer.set((key, limit)).is_err() || self.is_gone() {
             timer::cancel(key); // it ended before there was a timer to take back
         }
     }
@@ -289,8 +289,8 @@ impl Worker {
     pub(crate) fn set_gone(&self, at: Option<Instant>) {
         self.progress.lock().gone = Some(at);
         self.changed.notify_all();
-        if let Some(&key) = self.timer.get() {
-            timer::cancel(key);
+        if let Some((key, _)) = self.timer.get() {
+            timer::cancel(*key);
         }
     }
 
@@ -312,15 +312,8 @@ impl Worker {
             match std::mem::replace(&mut progress.native, Native::Taken) {
                 Native::Attached(thread) => {
                     drop(progress);
-                    // std panics if the system will not join; then the thread is nobody's.
-                    let lost = OnDrop(|| self.set_native(Native::Lost));
-                    let joined = thread.join();
-                    std::mem::forget(lost);
-                    // The closure catches every panic, so what is left is one of our own, which must not be swallowed.
+                    thread.join();
                     self.set_native(Native::Joined);
-                    if let Err(payload) = joined {
-                        std::panic::resume_unwind(payload);
-                    }
                     return;
                 }
                 Native::Taken => self.changed.wait(&mut progress),
@@ -349,22 +342,22 @@ impl Worker {
                 }
             }
         }
-        self.collect(limit)
+        // It is leaving already: it gets a moment, even when the time is up just now.
+        let moment = Instant::now() + Duration::from_millis(100);
+        self.collect(limit.map(|limit| limit.max(moment)))
     }
 
     /// Joins a thread that is gone. All that is left for it is the system's own work, so this takes microseconds; `limit`
-    /// is for what C libraries do at a thread's end. False if even that hangs.
+    /// is for what C libraries do at a thread's end. False if even that hangs; the thread can be joined later.
     pub(crate) fn collect(&self, limit: Option<Instant>) -> bool {
         let mut progress = self.progress.lock();
         loop {
             match std::mem::replace(&mut progress.native, Native::Taken) {
                 Native::Attached(thread) => {
                     drop(progress);
-                    let limit = limit.unwrap_or_else(|| Instant::now() + Duration::from_secs(1));
-                    // A thread that is gone gets a moment even when the time is up: it is only leaving.
-                    let limit = limit.max(Instant::now() + Duration::from_millis(100));
-                    let joined = sys::join_until(thread, limit);
-                    self.set_native(if joined { Native::Joined } else { Native::Lost });
+                    let left = thread.join_until(limit);
+                    let joined = left.is_ok();
+                    self.set_native(left.map_or_else(Native::Attached, |()| Native::Joined));
                     return joined;
                 }
                 Native::Taken => {
@@ -380,9 +373,8 @@ impl Worker {
                     }
                 }
                 over => {
-                    let lost = matches!(over, Native::Lost);
                     progress.native = over;
-                    return !lost;
+                    return true;
                 }
             }
         }
@@ -391,25 +383,5 @@ impl Worker {
     fn set_native(&self, native: Native) {
         self.progress.lock().native = native;
         self.changed.notify_all();
-    }
-}
-
-impl Expire for Worker {
-    fn expire(self: Arc<Self>) {
-        self.trip(Stop::now(StopReason::TimeLimit));
-        if self.has_callbacks() {
-            timer::apart(move || self.finish_telling());
-        } else {
-            self.finish_telling();
-        }
-    }
-}
-
-/// Runs when dropped; forgotten when all went well.
-struct OnDrop<F: FnMut()>(F);
-
-impl<F: FnMut()> Drop for OnDrop<F> {
-    fn drop(&mut self) {
-        (self.0)();
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Nothing above this module knows which system it runs on. Each `unsafe` block carries the reason why it is sound.
 
+mod native_thread;
 mod scope;
+mod unchecked;
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]
@@ -12,10 +14,11 @@ mod unix_signal;
 #[cfg(windows)]
 mod windows;
 
+pub(crate) use native_thread::NativeThread;
 pub use scope::Scope;
 #[cfg(unix)]
 pub(crate) use unix::{
-    at_exit, exit_now, flush_c_streams, fork_generation, is_first_thread, join_until, write_stderr,
+    at_exit, exit_now, flush_c_streams, fork_generation, is_first_thread, write_stderr,
 };
 #[cfg(target_os = "linux")]
 pub(crate) use unix_io::shut_down_socket;
@@ -28,5 +31,5 @@ pub(crate) use unix_signal::{
 #[cfg(windows)]
 pub(crate) use windows::{
     at_exit, die_of, exit_now, flush_c_streams, forget_signals, fork_generation, is_first_thread,
-    join_until, signal_name, signals_seen, write_stderr, Disposition, SignalHandlers, SIGNALS,
+    signal_name, signals_seen, write_stderr, Disposition, SignalHandlers, SIGNALS,
 };

@@ -1,9 +1,7 @@
 //! Leaving the process, joining with a limit, noticing a fork, writing to stderr without waiting for ever: Unix.
 
-use std::os::unix::thread::JoinHandleExt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Once;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use once_cell::sync::OnceCell;
@@ -79,10 +77,12 @@ pub(crate) fn is_first_thread() -> bool {
     }
 }
 
+/// How many forks lie between the program's start and this process.
+static GENERATION: AtomicU32 = AtomicU32::new(0);
+
 /// Counts the forks between the program's start and this process: a number other than the one read earlier means that
 /// this is a forked child, where the other threads do not exist and their locks may be held for ever.
 pub(crate) fn fork_generation() -> u32 {
-    static GENERATION: AtomicU32 = AtomicU32::new(0);
     static WATCH: Once = Once::new();
     extern "C" fn in_child() {
         GENERATION.fetch_add(1, Ordering::Relaxed);
@@ -92,52 +92,18 @@ pub(crate) fn fork_generation() -> u32 {
         // (no memory), a fork goes unnoticed: the same as a raw clone(2), which no library can see.
         unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
     });
+    generation()
+}
+
+/// The same once it is watched, for a signal handler.
+pub(super) fn generation() -> u32 {
     // Relaxed: the value only changes in a child, before any of its code runs.
     GENERATION.load(Ordering::Relaxed)
 }
 
-/// Joins a thread whose code and thread-locals are through, at the latest until `limit`. False if it was still there;
-/// the thread is then detached.
-///
-/// std's join has no limit, and what C libraries do in `pthread_key` destructors comes after every Rust destructor.
-#[cfg(any(target_os = "linux", target_os = "freebsd"))]
-pub(crate) fn join_until(thread: JoinHandle<()>, limit: Instant) -> bool {
-    let pthread = thread.into_pthread_t();
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `now` is a valid timespec to write to.
-    unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &mut now) };
-    // The wall clock, since the monotonic variant is missing before glibc 2.31 and in musl. The thread has nothing
-    // left to run, so a clock that is set back in just this moment is the only way to wait longer.
-    let left = limit
-        .saturating_duration_since(Instant::now())
-        .min(Duration::from_secs(3600));
-    let nanos = u64::from(left.subsec_nanos()) + now.tv_nsec as u64;
-    let until = libc::timespec {
-        tv_sec: now.tv_sec + (left.as_secs() + nanos / 1_000_000_000) as libc::time_t,
-        tv_nsec: (nanos % 1_000_000_000) as _,
-    };
-    // SAFETY: into_pthread_t gave up std's claim on the thread, so it is joinable and ours alone; a null result
-    // pointer is allowed; `until` is a valid time.
-    let joined = unsafe { libc::pthread_timedjoin_np(pthread, std::ptr::null_mut(), &until) } == 0;
-    if !joined {
-        // SAFETY: the join failed, so the thread is still joinable and ours.
-        unsafe { libc::pthread_detach(pthread) };
-    }
-    joined
-}
-
-/// As on Linux, but with std's join: this system has none with a limit. The thread's own code is through by now.
-#[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
-pub(crate) fn join_until(thread: JoinHandle<()>, _limit: Instant) -> bool {
-    thread.join().is_ok()
-}
-
-/// Writes to standard error for at most `limit`, and gives up in silence when nobody reads it: a full pipe or a
-/// stopped terminal must not hold up the way out.
-pub(crate) fn write_stderr(text: &str, limit: Duration) {
+/// Writes to standard error for at most `limit`: a full pipe or a stopped terminal must not hold up the way out. False if
+/// nobody took all of it.
+pub(crate) fn write_stderr(text: &str, limit: Duration) -> bool {
     let give_up = Instant::now() + limit;
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
@@ -150,11 +116,11 @@ pub(crate) fn write_stderr(text: &str, limit: Duration) {
         // SAFETY: one valid pollfd, and the count says one.
         let ready = unsafe { libc::poll(&mut stderr, 1, left.as_millis() as libc::c_int) };
         if ready <= 0 && left.is_zero() {
-            return;
+            return false;
         }
         if ready <= 0 || stderr.revents & libc::POLLOUT == 0 {
             if ready > 0 {
-                return; // an error or a hang-up: nobody will ever read it
+                return false; // an error or a hang-up: nobody will ever read it
             }
             continue;
         }
@@ -172,9 +138,10 @@ pub(crate) fn write_stderr(text: &str, limit: Duration) {
                     std::io::ErrorKind::WouldBlock,
                 ];
                 if !again.contains(&error.kind()) || give_up <= Instant::now() {
-                    return;
+                    return false;
                 }
             }
         }
     }
+    true
 }

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
 
 /// The signals that ask a program to stop, in the order in which they are handled below.
 pub(crate) const SIGNALS: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
@@ -15,11 +15,17 @@ pub(crate) const SIGNALS: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP]
 static FIRST: AtomicI32 = AtomicI32::new(0);
 /// The newest signal, 0 for none.
 static LAST: AtomicI32 = AtomicI32::new(0);
+/// The generation (see `fork_generation`) of the process that installed.
+static INSTALLED_IN: AtomicU32 = AtomicU32::new(0);
 /// The address of ctrlc's handler, 0 until it has been seen.
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 /// Stores which signal came, then wakes ctrlc's thread. Async-signal-safe: atomics, and ctrlc's `sem_post`.
 extern "C" fn record_and_pass_on(signal: libc::c_int) {
+    if super::unix::generation() != INSTALLED_IN.load(Ordering::Relaxed) {
+        // A forked child, where ctrlc's thread does not exist: nobody would ever hear of it.
+        die_of(signal);
+    }
     // Only the first wins. AcqRel: pairs with the load in `signals_seen`; the semaphore orders it as well.
     let _ = FIRST.compare_exchange(0, signal, Ordering::AcqRel, Ordering::Relaxed);
     LAST.store(signal, Ordering::Release);
@@ -40,6 +46,7 @@ pub(crate) fn signals_seen() -> Option<(i32, i32)> {
 
 /// Starts afresh, for a new installation.
 pub(crate) fn forget_signals() {
+    INSTALLED_IN.store(super::fork_generation(), Ordering::Relaxed);
     FIRST.store(0, Ordering::Release);
     LAST.store(0, Ordering::Release);
 }
@@ -167,7 +174,7 @@ pub(crate) fn die_of(signal: i32) -> ! {
         libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), std::ptr::null_mut());
         libc::raise(signal);
     }
-    super::exit_now(128 + signal)
+    super::exit_now(128_i32.saturating_add(signal).min(255))
 }
 
 /// The signal's name, for people.

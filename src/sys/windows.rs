@@ -4,8 +4,7 @@
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use once_cell::sync::OnceCell;
 
@@ -57,19 +56,13 @@ pub(crate) fn fork_generation() -> u32 {
     0
 }
 
-/// Joins a thread whose code and thread-locals are through.
-pub(crate) fn join_until(thread: JoinHandle<()>, _limit: Instant) -> bool {
-    thread.join().is_ok()
-}
-
 /// Writes to standard error.
-pub(crate) fn write_stderr(text: &str, _limit: Duration) {
-    // Nobody is left to be told that standard error is gone.
-    let _ = io::stderr().write_all(text.as_bytes());
+pub(crate) fn write_stderr(text: &str, _limit: Duration) -> bool {
+    io::stderr().write_all(text.as_bytes()).is_ok()
 }
 
 /// The one console event that we know.
-pub(crate) const SIGNALS: [i32; 1] = [2];
+pub(crate) const SIGNALS: [i32; 2] = [2, 15];
 
 /// Called from ctrlc's thread, once per event.
 pub(crate) fn signals_seen() -> Option<(i32, i32)> {

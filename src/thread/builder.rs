@@ -2,19 +2,19 @@
 
 use std::fmt;
 use std::io;
-use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe, Location};
-use std::sync::Arc;
+use std::panic::{
+    catch_unwind, resume_unwind, AssertUnwindSafe, Location, RefUnwindSafe, UnwindSafe,
+};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
-use super::join_handle::JoinHandle;
-use super::Result;
+use super::join_handle::{JoinHandle, Value};
+use crate::stop::timer::{self, Expire};
 use crate::stop::StopToken;
-use crate::supervisor::registry::{Core, Entry};
+use crate::supervisor::registry::Core;
 use crate::supervisor::worker::{End, Traits, Worker};
 use crate::supervisor::{
-    current, describe_panic, drop_quietly, roots, Cause, EntryKind, Job, Supervisor, WorkerId,
+    current, drop_quietly, roots, Cause, EntryKind, Job, Supervisor, TimeLimit, WorkerId,
 };
 use crate::terminate::Terminate;
 
@@ -55,7 +55,8 @@ pub struct Builder {
     core: Option<Arc<Core>>,
     name: Option<String>,
     stack_size: Option<usize>,
-    callback: Option<Job>,
+    /// A std mutex for nothing but `Sync`, which std's builder is.
+    callback: Mutex<Option<Job>>,
     grace: Option<Duration>,
     time_limit: Option<Duration>,
     daemon: bool,
@@ -74,6 +75,10 @@ impl fmt::Debug for Builder {
     }
 }
 
+// As std's builder is. A builder that a panic has passed by is only settings.
+impl UnwindSafe for Builder {}
+impl RefUnwindSafe for Builder {}
+
 impl Default for Builder {
     fn default() -> Self {
         Builder::new()
@@ -87,7 +92,7 @@ impl Builder {
             core: None,
             name: None,
             stack_size: None,
-            callback: None,
+            callback: Mutex::new(None),
             grace: None,
             time_limit: None,
             daemon: false,
@@ -110,7 +115,7 @@ impl Builder {
     /// What makes it stop when a token cannot: runs at most once, when a shutdown reaches it or somebody calls
     /// [`JoinHandle::terminate`]. Of several, the last one given counts.
     pub fn on_terminate(mut self, callback: impl Terminate) -> Builder {
-        self.callback = Some(Box::new(move || callback.terminate()));
+        self.callback = Mutex::new(Some(Box::new(move || callback.terminate())));
         self
     }
 
@@ -226,7 +231,7 @@ impl Builder {
                     value
                 }
                 Err(payload) => {
-                    end(&home, &theirs, End::Panicked(describe_panic(&*payload)));
+                    end(&home, &theirs, End::panicked(&*payload));
                     // The scope must see the panic, and the join must see its payload; no hook runs again.
                     resume_unwind(payload)
                 }
@@ -234,9 +239,7 @@ impl Builder {
         })?;
         started.succeeded();
         worker.attach_thread(handle.thread().clone());
-        if let Some(limit) = time_limit {
-            worker.limit_time(limit);
-        }
+        limit_time(&core, &worker, time_limit);
         Ok(handle)
     }
 
@@ -266,30 +269,43 @@ impl Builder {
         F: FnOnce(&Worker) -> T + Send + 'static,
         T: Send + 'static,
     {
+        let value = Arc::new(Value::new());
+        let slot = Arc::clone(&value);
+        let (core, worker) = self.start_job(kind, location, move |worker| {
+            let result = catch_unwind(AssertUnwindSafe(|| f(worker)));
+            let how = End::of(&result);
+            slot.put(result);
+            (how, slot)
+        })?;
+        Ok(JoinHandle::new(core, worker, value))
+    }
+
+    /// The same for a job that says how it ended, and what is to be dropped once that is booked.
+    pub(crate) fn start_job<J, D>(
+        self,
+        kind: EntryKind,
+        location: &'static Location<'static>,
+        job: J,
+    ) -> io::Result<(Arc<Core>, Arc<Worker>)>
+    where
+        J: FnOnce(&Worker) -> (End, D) + Send + 'static,
+    {
         let time_limit = self.time_limit;
         let (builder, core, traits, callback) = self.parts(kind, location);
         let worker = register(&core, traits, callback)?;
         let started = Undo::new(&core, worker.id);
-        let value = Arc::new(Mutex::new(None::<Result<T>>));
-        let (theirs, home, slot) = (Arc::clone(&worker), Arc::clone(&core), Arc::clone(&value));
+        let (theirs, home) = (Arc::clone(&worker), Arc::clone(&core));
         let thread = builder.spawn(move || {
             current::sit_as_worker(Arc::clone(&home), Arc::clone(&theirs));
-            let result = catch_unwind(AssertUnwindSafe(|| f(&theirs)));
-            let how = match &result {
-                Ok(_) => End::Returned,
-                Err(payload) => End::Panicked(describe_panic(&**payload)),
-            };
-            *slot.lock() = Some(result);
+            let (how, rest) = job(&theirs);
             end(&home, &theirs, how);
             // If nobody has the handle any more this drops the value, as std does here; its destructor may panic.
-            drop_quietly(slot);
+            drop_quietly(rest);
         })?;
         started.succeeded();
         worker.attach(thread);
-        if let Some(limit) = time_limit {
-            worker.limit_time(limit);
-        }
-        Ok(JoinHandle::new(core, worker, value))
+        limit_time(&core, &worker, time_limit);
+        Ok((core, worker))
     }
 
     /// Takes the settings apart.
@@ -319,31 +335,49 @@ impl Builder {
         if let Some(size) = self.stack_size {
             builder = builder.stack_size(size);
         }
-        (builder, core, traits, self.callback)
+        // A lock that nobody ever holds is not poisoned.
+        let callback = self
+            .callback
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        (builder, core, traits, callback)
     }
 }
 
 fn register(core: &Arc<Core>, traits: Traits, callback: Option<Job>) -> io::Result<Arc<Worker>> {
-    let mut callback = Some(callback);
-    core.register(|id| {
-        let worker = Arc::new(Worker::new(id, traits, callback.take().flatten()));
-        (Entry::Worker(Arc::clone(&worker)), worker)
-    })
-    .map_err(|_| {
-        io::Error::new(
-            io::ErrorKind::Other,
-            "the supervisor's shutdown is over: it starts no more threads",
-        )
-    })
+    core.register(|id| Arc::new(Worker::new(id, traits, callback)))
+        .map_err(|_| {
+            io::Error::new(
+                io::ErrorKind::Other,
+                "the supervisor's shutdown is over: it starts no more threads",
+            )
+        })
 }
 
 /// The closure has ended: books how, and if that ends the supervisor, asks for its shutdown.
 fn end(core: &Arc<Core>, worker: &Worker, how: End) {
     let panicked = matches!(how, End::Panicked(_));
     worker.end(how);
+    if !core.is_stopping() {
+        // Nobody will tell it any more. What its callback holds goes here, not after the thread's own destructors. In a
+        // shutdown every callback runs, whether its worker is still there or not.
+        worker.callback.remove();
+    }
     if worker.traits.critical {
         let name = worker.traits.name.as_deref().map(str::to_owned);
         core.request(Cause::WorkerEnded { name, panicked });
+    }
+}
+
+/// Sets the timer for a time limit.
+fn limit_time(core: &Arc<Core>, worker: &Arc<Worker>, limit: Option<Duration>) {
+    // Past what an Instant can hold there is no limit.
+    if let Some(at) = limit.and_then(|limit| worker.began.checked_add(limit)) {
+        let limit: Arc<dyn Expire> = Arc::new(TimeLimit {
+            core: Arc::downgrade(core),
+            worker: Arc::downgrade(worker),
+        });
+        worker.keep_timer(timer::at(at, Arc::downgrade(&limit)), limit);
     }
 }
 

@@ -9,18 +9,32 @@ use parking_lot::Mutex;
 use super::{Result, Thread};
 use crate::stop::{Stop, StopReason};
 use crate::supervisor::registry::Core;
+use crate::supervisor::tell_worker;
 use crate::supervisor::worker::Worker;
 use crate::supervisor::{current, logging, WorkerId};
 
-/// Where a worker's value is put. A trait object, so that the handle is `Send` and `Sync` whatever `T` is, as std's is.
-trait Slot<T>: Send + Sync {
+/// Where a worker's value is put.
+pub(crate) struct Value<T>(Mutex<Option<Result<T>>>);
+
+impl<T> Value<T> {
+    pub(crate) fn new() -> Value<T> {
+        Value(Mutex::new(None))
+    }
+
+    pub(crate) fn put(&self, value: Result<T>) {
+        *self.0.lock() = Some(value);
+    }
+}
+
+/// A [`Value`] to take from: a trait object, so that the handle is `Send` and `Sync` whatever `T` is, as std's is.
+pub(crate) trait Slot<T>: Send + Sync {
     /// Takes the value; `None` if the thread has not put it there.
     fn take(&self) -> Option<Result<T>>;
 }
 
-impl<T: Send> Slot<T> for Mutex<Option<Result<T>>> {
+impl<T: Send> Slot<T> for Value<T> {
     fn take(&self) -> Option<Result<T>> {
-        self.lock().take()
+        self.0.lock().take()
     }
 }
 
@@ -36,14 +50,11 @@ pub struct JoinHandle<T> {
 }
 
 impl<T> JoinHandle<T> {
-    pub(super) fn new(
+    pub(crate) fn new(
         core: Arc<Core>,
         worker: Arc<Worker>,
-        value: Arc<Mutex<Option<Result<T>>>>,
-    ) -> JoinHandle<T>
-    where
-        T: Send + 'static,
-    {
+        value: Arc<dyn Slot<T>>,
+    ) -> JoinHandle<T> {
         JoinHandle {
             core,
             worker,
@@ -107,7 +118,7 @@ impl<T> JoinHandle<T> {
     /// The handle itself, if the thread has not ended by then (or if it is this thread).
     pub fn join_timeout(self, timeout: Duration) -> std::result::Result<Result<T>, Self> {
         let limit = Instant::now().checked_add(timeout);
-        if self.is_current() || !self.worker.join_until(limit) {
+        if self.is_current() || !self.core.is_ours() || !self.worker.join_until(limit) {
             return Err(self);
         }
         Ok(self.take_value())
@@ -118,15 +129,19 @@ impl<T> JoinHandle<T> {
         self.worker.is_finished()
     }
 
-    /// Tells it to stop, and returns: trips its token, unparks it, and runs its terminate callback on this thread unless that
-    /// has run or is running. Call [`join`](JoinHandle::join) to wait for its end. Of a worker that has ended nothing is asked.
+    /// Tells it to stop: trips its token, runs its terminate callback unless that has run or is running, unparks it. Call
+    /// [`join`](JoinHandle::join) to wait for its end. Of a worker that has ended nothing is asked.
+    ///
+    /// Callbacks run on a helper thread, as in a shutdown, and within the same limit: this returns when they have returned, and
+    /// goes on without one that hangs.
     pub fn terminate(&self) {
         if !self.worker.is_finished() && self.core.is_ours() {
             let grace = self.worker.traits.grace;
-            self.worker.tell(Stop {
+            let stop = Stop {
                 reason: StopReason::Terminated,
                 deadline: grace.and_then(|grace| Instant::now().checked_add(grace)),
-            });
+            };
+            tell_worker(&self.core, &self.worker, stop);
         }
     }
 
@@ -215,6 +230,9 @@ impl<T> Drop for JoinGuard<T> {
         let Some(handle) = self.handle.take() else {
             return;
         };
+        if !handle.core.is_ours() {
+            return; // a forked child, where the thread does not exist
+        }
         handle.terminate();
         let limit = {
             let settings = &handle.core.registry.lock().settings;

@@ -18,6 +18,7 @@ mod scope;
 
 pub use builder::{spawn, Builder};
 pub use join_handle::{JoinGuard, JoinHandle};
+pub(crate) use join_handle::{Slot, Value};
 pub use scope::{scope, Scope};
 
 pub use std::thread::{
