@@ -13,11 +13,11 @@ use parking_lot::Mutex;
 
 use super::guard::{Guard, Parts};
 use super::signal::{self, Signals};
+use crate::base::apart::bounded;
 use crate::supervisor::registry::{self, Core, Entry, Message, Phase};
 use crate::supervisor::worker::{Traits, Worker};
 use crate::supervisor::{
-    current, logging, roots, Cause, EntryKind, ExitStyle, ShutdownReport, Supervisor,
-    SupervisorBuilder,
+    current, roots, Cause, EntryKind, ExitStyle, ShutdownReport, Supervisor, SupervisorBuilder,
 };
 use crate::sys;
 
@@ -251,7 +251,7 @@ fn wait_for_the_end(messages: &Receiver<Message>, deadline: Option<Instant>) {
 /// Ends the process from the coordinator thread.
 fn end_process(core: &Core, report: &ShutdownReport) {
     // What was printed and not flushed: `main` may hold the lock of stdout, so this is bounded too.
-    logging::bounded(roots::FLUSH_LIMIT, || {
+    bounded(roots::FLUSH_LIMIT, || {
         // Nobody is left to be told that standard output is gone.
         let _ = std::io::stdout().flush();
     });

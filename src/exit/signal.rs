@@ -1,14 +1,16 @@
 //! Ctrl-C, SIGTERM and SIGHUP, through ctrlc: its thread only passes a message on.
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
+use once_cell::sync::OnceCell;
 use parking_lot::Mutex;
 
 use super::install::InstallError;
+use crate::base::logging;
 use crate::supervisor::registry::{Core, Message};
-use crate::supervisor::{logging, roots, ExitStyle};
+use crate::supervisor::{roots, ExitStyle};
 use crate::sys::{self, Disposition, SignalHandlers, SIGNALS};
 
 /// Whom ctrlc's one handler, which is set once and for ever, passes signals on to.
@@ -16,11 +18,15 @@ static TARGET: Mutex<Option<Target>> = parking_lot::const_mutex(None);
 /// The generation (see `fork_generation`) of the process in which ctrlc's handler was set, and so its thread runs.
 static CTRLC_SET_IN: Mutex<Option<u32>> = parking_lot::const_mutex(None);
 
+/// A second signal that comes this soon is an echo of the first. `timeout` signals its child and then the child's group; systemd can
+/// send SIGHUP right behind SIGTERM; nobody presses a key twice as fast.
+const ECHO: Duration = Duration::from_millis(100);
+
 struct Target {
     sender: Sender<Message>,
     core: Weak<Core>,
-    /// How many signals this installation has seen.
-    seen: AtomicU32,
+    /// When this installation saw its first signal.
+    first: OnceCell<Instant>,
 }
 
 /// Installed signal handlers; dropping this puts back what was there.
@@ -44,7 +50,7 @@ impl Signals {
         }
         let here = sys::fork_generation();
         let mut set_in = CTRLC_SET_IN.lock();
-        if set_in.map_or(false, |generation| generation != here) {
+        if set_in.is_some_and(|generation| generation != here) {
             return Err(InstallError::Forked);
         }
         sys::forget_signals();
@@ -52,7 +58,7 @@ impl Signals {
         *TARGET.lock() = Some(Target {
             sender,
             core: Arc::downgrade(core),
-            seen: AtomicU32::new(0),
+            first: OnceCell::new(),
         });
         let signals = Signals { before };
         if set_in.is_none() {
@@ -78,7 +84,7 @@ impl Signals {
 impl Drop for Signals {
     fn drop(&mut self) {
         if let Err(error) = self.before.restore() {
-            crate::supervisor::logging::log(
+            crate::base::logging::log(
                 log::Level::Error,
                 format_args!("cannot put back the signal handlers: {error}"),
             );
@@ -92,27 +98,32 @@ fn on_signal() {
     // None: the signal came between ctrlc's handler and ours, so which it was is not known. It most likely came from a service
     // manager, which asks with this one.
     let (first, last) = sys::signals_seen().unwrap_or((SIGNALS[1], SIGNALS[1]));
-    let (sender, core, seen) = {
+    let now = Instant::now();
+    let (sender, core, since_first) = {
         let target = TARGET.lock();
         let Some(target) = &*target else { return };
-        // Relaxed: one thread counts.
-        let seen = target.seen.fetch_add(1, Ordering::Relaxed);
-        (target.sender.clone(), target.core.clone(), seen)
+        let since_first = target
+            .first
+            .get()
+            .map(|first| now.saturating_duration_since(*first));
+        // Only this thread sets it.
+        let _ = target.first.set(now);
+        (target.sender.clone(), target.core.clone(), since_first)
     };
-    let core = core.upgrade();
-    let stopping = core.as_ref().is_some_and(|core| core.is_stopping());
-    if seen == 0 && !stopping {
+    let stopping = core.upgrade().is_some_and(|core| core.is_stopping());
+    match since_first {
+        None if stopping => {
+            // The first, but something else began the shutdown: say what is going on, and let it go on.
+            say_who_is_left("stopping already", "again to leave at once");
+        }
         // Unbounded, so this does not block. A coordinator that is gone has ended with its guard.
-        let _ = sender.send(Message::Signal(first));
-        return;
+        None => drop(sender.send(Message::Signal(first))),
+        Some(since) if since < ECHO => {}
+        Some(_) => {
+            say_who_is_left("leaving at once", "cut off");
+            sys::die_of(last)
+        }
     }
-    if seen == 0 {
-        // The first, but something else began the shutdown: say what is going on, and let it go on.
-        say_who_is_left("stopping already", "again to leave at once");
-        return;
-    }
-    say_who_is_left("leaving at once", "cut off");
-    sys::die_of(last)
 }
 
 /// Names who is still waited for. Bounded, and takes no lock that it does not get at once.

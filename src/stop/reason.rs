@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Instant;
 
-use crate::supervisor::Cause;
+use crate::base::cause::Cause;
 
 /// Why a token was stopped. The first reason stays.
 #[derive(Clone, Debug, PartialEq, Eq)]

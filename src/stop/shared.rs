@@ -27,6 +27,8 @@ use crossbeam_channel::{Receiver, Sender};
 use once_cell::sync::OnceCell;
 use parking_lot::{Condvar, Mutex};
 
+use crate::base::apart::apart;
+
 use super::reason::{Stop, StopReason};
 use super::timer::{self, TimerKey};
 
@@ -320,7 +322,7 @@ impl timer::Expire for Shared {
         if tripped.is_quiet() {
             return;
         }
-        timer::apart(move || tripped.run());
+        apart(move || tripped.run());
     }
 }
 
@@ -341,6 +343,6 @@ impl Drop for Shared {
 /// Runs what a user gave us, whatever it does.
 pub(super) fn run_caught(callback: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(callback)) {
-        crate::supervisor::logging::stop_callback_panicked(payload);
+        crate::base::logging::stop_callback_panicked(payload);
     }
 }

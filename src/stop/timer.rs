@@ -64,7 +64,7 @@ pub(crate) fn at(at: Instant, target: Weak<dyn Expire>) -> TimerKey {
             Ok(_) => timers.running_in = here,
             Err(error) => {
                 drop(timers);
-                crate::supervisor::logging::log(
+                crate::base::logging::log(
                     log::Level::Error,
                     format_args!(
                         "cannot start the timer thread, so deadlines do not fire: {error}"
@@ -85,26 +85,6 @@ pub(crate) fn at(at: Instant, target: Weak<dyn Expire>) -> TimerKey {
 pub(crate) fn cancel(key: TimerKey) {
     let target = TIMERS.lock().pending.remove(&key);
     drop(target);
-}
-
-/// Runs `job` on a thread of its own; here, if none can be had.
-pub(crate) fn apart(job: impl FnOnce() + Send + 'static) {
-    let job = Arc::new(Mutex::new(Some(job)));
-    let theirs = Arc::clone(&job);
-    let take = |job: &Mutex<Option<_>>| job.lock().take();
-    let started = std::thread::Builder::new()
-        .name("sundown-timer".into())
-        .spawn(move || {
-            if let Some(job) = take(&theirs) {
-                job();
-            }
-        });
-    if started.is_err() {
-        let job = job.lock().take();
-        if let Some(job) = job {
-            job();
-        }
-    }
 }
 
 /// The timer thread. It goes on as long as the process does.

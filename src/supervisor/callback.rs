@@ -1,12 +1,12 @@
 //! A callback that runs at most once, whoever asks first, with no lock held and its panic caught.
 
-use std::any::Any;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use super::report::CallbackFault;
+use crate::base::panics::{drop_quietly, message_of_panic};
 
 /// What runs, once.
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
@@ -131,15 +131,11 @@ impl Callback {
         matches!(*self.state.lock(), State::None | State::Ran { .. })
     }
 
-    /// How long it took, and what went wrong: for the report. One that has not returned has no duration; when the shutdown is
-    /// `over` that is a fault, whoever runs it.
-    pub(crate) fn account(&self, over: bool) -> (Option<Duration>, Option<CallbackFault>) {
+    /// How long it took, and what went wrong: for the report. One that has not returned has no duration.
+    pub(crate) fn account(&self) -> (Option<Duration>, Option<CallbackFault>) {
         match &*self.state.lock() {
             State::None | State::Ready(_) => (None, None),
-            State::Running { hung, .. } => {
-                let hangs = *hung || over;
-                (None, hangs.then_some(CallbackFault::Hung))
-            }
+            State::Running { hung, .. } => (None, hung.then_some(CallbackFault::Hung)),
             State::Ran { took, fault } => (Some(*took), fault.clone()),
         }
     }
@@ -160,32 +156,5 @@ impl Drop for Callback {
     /// One that never ran may have a destructor that panics, and we may be anywhere.
     fn drop(&mut self) {
         drop_quietly(std::mem::replace(self.state.get_mut(), State::None));
-    }
-}
-
-/// Drops what users gave us, whatever their destructors do.
-pub(crate) fn drop_quietly<T>(value: T) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        message_of_panic(payload);
-    }
-}
-
-/// The text of a panic's payload. The payload itself is dropped, and forgotten if that panics too.
-pub(crate) fn message_of_panic(payload: Box<dyn Any + Send>) -> String {
-    let message = describe_panic(&*payload);
-    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        std::mem::forget(again);
-    }
-    message
-}
-
-/// The text of a panic's payload.
-pub(crate) fn describe_panic(payload: &(dyn Any + Send)) -> String {
-    if let Some(text) = payload.downcast_ref::<&str>() {
-        (*text).to_owned()
-    } else if let Some(text) = payload.downcast_ref::<String>() {
-        text.clone()
-    } else {
-        "a payload that is no string".to_owned()
     }
 }

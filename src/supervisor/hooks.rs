@@ -6,11 +6,11 @@ use std::sync::{Arc, Weak};
 
 use super::callback::Job;
 use super::hook::HookRecord;
-use super::logging;
 use super::registry::{next_id, Core};
 use super::report::{EntryKind, WorkerId};
-use super::text::Printable;
 use super::Supervisor;
+use crate::base::logging;
+use crate::base::text::Printable;
 
 /// A registered shutdown hook. Dropping this changes nothing; [`Hook::remove`] takes the hook back.
 #[derive(Clone)]

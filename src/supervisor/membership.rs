@@ -8,12 +8,12 @@ use std::time::Instant;
 use once_cell::sync::OnceCell;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use super::cause::Cause;
 use super::hook::HookRecord;
 use super::registry::{next_id, ChildRecord, Closed, Core, Entry, Message, Phase, Registry, Told};
 use super::report::{EntryKind, WorkerId};
 use super::settings::Settings;
 use super::worker::Worker;
+use crate::base::cause::Cause;
 use crate::stop::{Stop, StopReason, StopSource};
 use crate::sys;
 

@@ -6,11 +6,9 @@
 
 mod builder;
 mod callback;
-mod cause;
 pub(crate) mod current;
 mod hook;
 mod hooks;
-pub(crate) mod logging;
 mod membership;
 pub(crate) mod registry;
 mod report;
@@ -20,7 +18,6 @@ pub(crate) mod roots;
 mod settings;
 mod shutdown;
 mod telling;
-mod text;
 mod walk;
 pub(crate) mod worker;
 
@@ -30,9 +27,9 @@ use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use crate::base::cause::Cause;
 pub use builder::SupervisorBuilder;
-pub(crate) use callback::{drop_quietly, Job};
-pub use cause::Cause;
+pub(crate) use callback::Job;
 pub use hooks::Hook;
 pub use report::{CallbackFault, EntryKind, EntryReport, Outcome, ShutdownReport, WorkerId};
 pub use settings::{ExitStyle, Order};

@@ -23,11 +23,11 @@ use crossbeam_channel::Sender;
 use once_cell::sync::OnceCell;
 use parking_lot::{Condvar, Mutex};
 
-use super::cause::Cause;
 use super::hook::HookRecord;
 use super::report::{ShutdownReport, WorkerId};
 use super::settings::{ExitStyle, Order, Settings};
 use super::worker::Worker;
+use crate::base::cause::Cause;
 use crate::stop::{Stop, StopReason, StopSource, Tripped};
 
 /// How far a supervisor is.

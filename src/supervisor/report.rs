@@ -6,7 +6,7 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::supervisor::cause::Cause;
+use crate::base::cause::Cause;
 
 /// The number of something registered: a worker, a hook, a nested supervisor. Unique in the process, and greater than that
 /// of everything registered before it.
@@ -92,6 +92,7 @@ pub struct EntryReport {
     pub(crate) kind: EntryKind,
     pub(crate) id: WorkerId,
     pub(crate) name: Option<Arc<str>>,
+    pub(crate) supervisor: Option<Arc<str>>,
     pub(crate) location: &'static Location<'static>,
     pub(crate) outcome: Outcome,
     pub(crate) callback: Option<Duration>,
@@ -114,6 +115,11 @@ impl EntryReport {
     /// Its name, if it has one.
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref()
+    }
+
+    /// The name of the nested supervisor that it belongs to; `None` for what belongs to the one that was shut down.
+    pub fn supervisor(&self) -> Option<&str> {
+        self.supervisor.as_deref()
     }
 
     /// Where it was spawned or registered.

@@ -7,17 +7,11 @@ use super::report::{CallbackFault, EntryKind, EntryReport, Outcome};
 use super::worker::{End, Worker};
 
 /// Adds what is to be said of `told`; a nested supervisor is followed by its own entries.
-pub(super) fn push(
-    entries: &mut Vec<EntryReport>,
-    told: &Told,
-    began: Instant,
-    late: bool,
-    complete: bool,
-) {
+pub(super) fn push(entries: &mut Vec<EntryReport>, told: &Told, began: Instant, late: bool) {
     let told_after = told.at.saturating_duration_since(began);
     match &told.entry {
         Entry::Worker(worker) => {
-            let (callback, mut fault) = worker.callback.account(complete);
+            let (callback, mut fault) = worker.callback.account();
             if worker.token_hangs() {
                 fault = fault.or(Some(CallbackFault::Hung));
             }
@@ -27,6 +21,7 @@ pub(super) fn push(
                 kind: worker.traits.kind,
                 id: worker.id,
                 name: worker.traits.name.clone(),
+                supervisor: None,
                 location: worker.traits.location,
                 outcome: outcome_of(worker, late),
                 callback,
@@ -39,7 +34,7 @@ pub(super) fn push(
             if hook.callback.is_absent() {
                 return; // taken back in the moment in which it was to run
             }
-            let (callback, fault) = hook.callback.account(complete);
+            let (callback, fault) = hook.callback.account();
             let outcome = match &fault {
                 Some(CallbackFault::Panicked(message)) => Outcome::Panicked(message.clone()),
                 Some(_) => Outcome::Straggler,
@@ -50,6 +45,7 @@ pub(super) fn push(
                 kind: hook.kind,
                 id: hook.id,
                 name: Some(hook.name.clone()),
+                supervisor: None,
                 location: hook.location,
                 outcome,
                 callback,
@@ -71,6 +67,7 @@ pub(super) fn push(
                 kind: EntryKind::Supervisor,
                 id: child.id,
                 name: Some(child.name.clone()),
+                supervisor: None,
                 location: child.location,
                 outcome: match report.is_complete() {
                     true => Outcome::Finished,
@@ -83,6 +80,7 @@ pub(super) fn push(
             });
             entries.extend(report.entries().iter().cloned().map(|mut entry| {
                 entry.told += told_after;
+                entry.supervisor.get_or_insert_with(|| child.name.clone());
                 entry
             }));
         }

@@ -1,10 +1,8 @@
 //! The report as an operator reads it: a summary, then a line for each entry, stuck and slow first.
 
-use std::fmt;
-use std::time::Duration;
-
 use super::report::{CallbackFault, EntryReport, Outcome, ShutdownReport};
-use super::text::{Printable, Short};
+use crate::base::text::{Printable, Short};
+use std::fmt;
 
 impl fmt::Display for ShutdownReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -57,9 +55,10 @@ fn rank(entry: &EntryReport) -> u8 {
     }
 }
 
-/// What an entry cost the shutdown.
-fn slowness(entry: &EntryReport) -> Duration {
-    entry.waited().max(entry.callback().unwrap_or_default())
+/// What an entry cost the shutdown, in hundredths of a second: what took less was no wait to speak of, and stays in order.
+fn slowness(entry: &EntryReport) -> u128 {
+    let cost = entry.waited().max(entry.callback().unwrap_or_default());
+    cost.as_millis() / 10
 }
 
 /// One entry: state in a column, then who it is, then what happened.
@@ -82,14 +81,11 @@ impl fmt::Display for Line<'_> {
             None => f.write_str("<unnamed>")?,
         }
         let location = entry.location();
-        write!(
-            f,
-            " ({} {}, {}:{})",
-            entry.kind().label(),
-            entry.id(),
-            location.file(),
-            location.line()
-        )?;
+        write!(f, " ({} {}", entry.kind().label(), entry.id())?;
+        if let Some(supervisor) = entry.supervisor() {
+            write!(f, " of {}", Printable(supervisor))?;
+        }
+        write!(f, ", {}:{})", location.file(), location.line())?;
         match entry.outcome() {
             Outcome::Straggler => write!(
                 f,

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use once_cell::sync::Lazy;
 use parking_lot::{Mutex, RwLock};
 
-use super::callback::message_of_panic;
-use super::cause::Cause;
-use super::logging;
 use super::registry::{Core, Phase};
 use super::settings::{ExitStyle, Settings};
+use crate::base::apart::bounded;
+use crate::base::cause::Cause;
+use crate::base::logging;
+use crate::base::panics::message_of_panic;
 use crate::sys;
 
 /// How long flushing what was printed may take.
@@ -107,7 +108,7 @@ pub(crate) fn shut_down_all(cause: &Cause, cap: Option<Instant>, leaving: bool) 
             }
         }
         done.append(&mut roots);
-        if cap.map_or(false, |cap| cap <= Instant::now()) {
+        if cap.is_some_and(|cap| cap <= Instant::now()) {
             return;
         }
         roots = all();
@@ -154,7 +155,7 @@ fn leave(status: Option<i32>) {
 /// Ends the process as its style asks for after a signal.
 pub(crate) fn end_after_signal(signal: i32, style: ExitStyle) -> ! {
     // Bounded: a thread that sits in a C stream's read holds that stream's lock.
-    logging::bounded(FLUSH_LIMIT, sys::flush_c_streams);
+    bounded(FLUSH_LIMIT, sys::flush_c_streams);
     match style {
         ExitStyle::AsSignal => sys::die_of(signal),
         ExitStyle::Code => sys::exit_now(i32::from(Cause::Signal(signal).exit_code())),

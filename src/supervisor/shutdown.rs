@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 
-use super::cause::Cause;
 use super::current;
-use super::logging::{self, REPORT_LIMIT};
 use super::registry::{Core, Entry, Phase};
 use super::report::{EntryKind, ShutdownReport};
 use super::telling::ExitHooks;
-use super::text::Printable;
 use super::walk::walk;
 use super::worker::Worker;
+use crate::base::cause::Cause;
+use crate::base::logging::{self, REPORT_LIMIT};
+use crate::base::text::Printable;
 
 /// How long the system may take to end threads of which all code is through.
 const COLLECT_LIMIT: Duration = Duration::from_secs(1);
@@ -276,7 +276,7 @@ impl Core {
         let mut entries = Vec::with_capacity(told.len() + hooks.len());
         for told in told.iter().chain(&hooks) {
             let late = overdue.contains(&told.entry.id());
-            super::report_entry::push(&mut entries, told, began, late, complete);
+            super::report_entry::push(&mut entries, told, began, late);
         }
         let cause = cause.unwrap_or(Cause::Requested);
         ShutdownReport::new(cause, began.elapsed(), complete, entries)

@@ -9,16 +9,17 @@ use std::time::{Duration, Instant};
 use log::Level;
 use parking_lot::Mutex;
 
-use super::cause::Cause;
 use super::current;
 use super::hook::HookRecord;
-use super::logging::{self, REPORT_LIMIT};
 use super::registry::{ChildRecord, Core, Entry, Phase, Told};
 use super::report::EntryKind;
-use super::text::Printable;
 use super::walk::{walk, Steps, Turn};
 use super::worker::Worker;
-use crate::stop::timer::{self, Expire};
+use crate::base::apart::apart;
+use crate::base::cause::Cause;
+use crate::base::logging::{self, REPORT_LIMIT};
+use crate::base::text::Printable;
+use crate::stop::timer::Expire;
 use crate::stop::{Stop, StopReason, Tripped};
 
 impl Core {
@@ -268,7 +269,7 @@ impl Expire for TimeLimit {
         };
         worker.trip(Stop::now(StopReason::TimeLimit));
         if worker.has_callbacks() {
-            timer::apart(move || tell_worker(&core, &worker, Stop::now(StopReason::TimeLimit)));
+            apart(move || tell_worker(&core, &worker, Stop::now(StopReason::TimeLimit)));
         } else {
             worker.finish_telling();
         }
@@ -284,7 +285,7 @@ fn give_up_worker(worker: &Worker) {
 
 fn run_hook(hook: &HookRecord) {
     if let Some(message) = hook.callback.run() {
-        logging::callback_panicked(hook.kind, Some(&hook.name), &message);
+        logging::callback_panicked(hook.kind.label(), Some(&hook.name), &message);
     }
 }
 

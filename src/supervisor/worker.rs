@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 use once_cell::sync::OnceCell;
 use parking_lot::{Condvar, Mutex};
 
-use super::callback::{describe_panic, Callback, Job};
+use super::callback::{Callback, Job};
 use super::report::{EntryKind, WorkerId};
+use crate::base::logging;
+use crate::base::panics::describe_panic;
 use crate::stop::timer::{self, Expire, TimerKey};
 use crate::stop::{Stop, StopSource, StopToken, Tripped};
 use crate::sys::NativeThread;
@@ -206,8 +208,8 @@ impl Worker {
             tripped.run();
         }
         if let Some(message) = self.callback.run() {
-            super::logging::callback_panicked(
-                self.traits.kind,
+            logging::callback_panicked(
+                self.traits.kind.label(),
                 self.traits.name.as_deref(),
                 &message,
             );

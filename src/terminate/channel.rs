@@ -4,7 +4,7 @@ use crossbeam_channel::TrySendError;
 use std::sync::mpsc;
 
 use super::Terminate;
-use crate::stop::timer::apart;
+use crate::base::apart::apart;
 
 /// Drops the sender. A receiver that has no other sender left sees the end of the channel, after what is queued.
 ///

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::Terminate;
-use crate::stop::timer::apart;
+use crate::base::apart::apart;
 
 /// Asks the child to end (SIGTERM on Unix, a kill elsewhere) and reaps it when it has: for a worker that reads the child's output,
 /// which ends with it. A child that has ended already is no error.

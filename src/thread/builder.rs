@@ -9,13 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::join_handle::{JoinHandle, Value};
+use crate::base::panics::drop_quietly;
 use crate::stop::timer::{self, Expire};
 use crate::stop::StopToken;
 use crate::supervisor::registry::Core;
 use crate::supervisor::worker::{End, Traits, Worker};
-use crate::supervisor::{
-    current, drop_quietly, roots, Cause, EntryKind, Job, Supervisor, TimeLimit, WorkerId,
-};
+use crate::supervisor::{current, roots, Cause, EntryKind, Job, Supervisor, TimeLimit, WorkerId};
 use crate::terminate::Terminate;
 
 /// Spawns a supervised thread: `std::thread::spawn`, told to stop and joined at the end.
@@ -444,10 +443,9 @@ impl Supervisor {
         let shown = thread.thread().clone();
         self.worker()
             .name(name.into())
-            .on_terminate(move || {
-                shown.unpark();
-                terminate.terminate();
-            })
+            // In this order, like any worker: the callback first, so that what it sets is seen by who is unparked. A tuple
+            // unparks also after a panic.
+            .on_terminate((terminate, shown))
             .adopt(thread)
             .expect("failed to spawn the thread that waits for an adopted one")
     }

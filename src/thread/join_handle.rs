@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::{Result, Thread};
+use crate::base::logging;
 use crate::stop::{Stop, StopReason};
 use crate::supervisor::registry::Core;
 use crate::supervisor::tell_worker;
 use crate::supervisor::worker::Worker;
-use crate::supervisor::{current, logging, WorkerId};
+use crate::supervisor::{current, WorkerId};
 
 /// Where a worker's value is put.
 pub(crate) struct Value<T>(Mutex<Option<Result<T>>>);

@@ -2,16 +2,15 @@
 
 use std::fmt;
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::Arc;
 use std::time::Duration;
 
 use log::Level;
 
-use super::callback::message_of_panic;
-use super::report::EntryKind;
+use super::apart::bounded;
+use super::panics::message_of_panic;
 use super::text::Printable;
-use crate::stop::timer::apart;
 use crate::sys;
 
 /// The target of everything that the library logs.
@@ -53,12 +52,23 @@ pub(crate) fn log_bounded(level: Level, text: String) {
         print(&format!("sundown: {text}\n"));
         return;
     }
-    STUCK.fetch_add(1, Ordering::Relaxed);
-    let in_time = bounded(REPORT_LIMIT, move || {
+    /// How far one call of the logger is.
+    const CALLED: u8 = 0;
+    const LEFT_BEHIND: u8 = 1;
+    const RETURNED: u8 = 2;
+    let call = Arc::new(AtomicU8::new(CALLED));
+    let theirs = Arc::clone(&call);
+    bounded(REPORT_LIMIT, move || {
         log(level, format_args!("{text}"));
-        STUCK.fetch_sub(1, Ordering::Relaxed);
+        if theirs.swap(RETURNED, Ordering::Relaxed) == LEFT_BEHIND {
+            STUCK.fetch_sub(1, Ordering::Relaxed);
+        }
     });
-    if !in_time {
+    // Counted before it is marked: the other way round, it could be taken off before it is put on.
+    STUCK.fetch_add(1, Ordering::Relaxed);
+    if call.swap(LEFT_BEHIND, Ordering::Relaxed) == RETURNED {
+        STUCK.fetch_sub(1, Ordering::Relaxed);
+    } else {
         print("sundown: the logger does not return; what follows is printed here\n");
     }
 }
@@ -74,23 +84,13 @@ pub(crate) fn print(text: &str) {
     }
 }
 
-/// Runs `job` on a thread of its own and waits at most `limit`; here, if no thread can be had. True if it came to its end in time.
-pub(crate) fn bounded(limit: Duration, job: impl FnOnce() + Send + 'static) -> bool {
-    let (done, ended) = mpsc::channel::<()>();
-    apart(move || {
-        job();
-        drop(done);
-    });
-    // The sender is dropped when the job is through, whether it returned or panicked.
-    ended.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Disconnected)
-}
-
-pub(crate) fn callback_panicked(kind: EntryKind, name: Option<&str>, message: &str) {
+/// `kind` says what the callback belongs to.
+pub(crate) fn callback_panicked(kind: &str, name: Option<&str>, message: &str) {
     log(
         Level::Error,
         format_args!(
             "the callback of {} {} panicked: {}",
-            kind.label(),
+            kind,
             Printable(name.unwrap_or("<unnamed>")),
             Printable(message)
         ),

@@ -1,0 +1,154 @@
+//! Each example prints what it says that it prints, and ends as it should.
+
+mod common;
+
+use std::fs;
+
+use common::programs::{Ended, Folder, Program};
+
+/// Runs it to its end with nothing asked of it.
+fn run(name: &str, args: &[&str]) -> Ended {
+    Program::start(name, args).end()
+}
+
+/// How a program ends that SIGINT has ended.
+#[cfg(unix)]
+fn assert_died_of_sigint(ended: &Ended) {
+    use std::os::unix::process::ExitStatusExt;
+    assert_eq!(ended.status.signal(), Some(libc::SIGINT), "{ended:#?}");
+}
+
+#[test]
+fn drop_in_a_worker_that_nobody_joins_finishes() {
+    let ended = run("01_drop_in", &[]);
+    assert!(ended.status.success(), "{ended:#?}");
+    assert_eq!(
+        sorted(&ended.out),
+        [
+            "main: returns",
+            "worker: part 1 of 3",
+            "worker: part 2 of 3",
+            "worker: part 3 of 3"
+        ]
+    );
+    assert_eq!(ended.err, "");
+}
+
+#[test]
+fn terminate_callback_ends_a_worker_that_blocks() {
+    let ended = run("02_terminate_callback", &[]);
+    assert!(ended.status.success(), "{ended:#?}");
+    assert_eq!(
+        ended.out,
+        [
+            "main: returns",
+            "callback: no more jobs",
+            "adder: the sum is 6"
+        ]
+    );
+    assert_eq!(ended.err, "");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_the_program_in_good_order_and_as_the_signal_does() {
+    let mut program = Program::start("03_ctrl_c", &[]);
+    program.await_line("main: waits for Ctrl-C");
+    program.signal(libc::SIGINT);
+    let ended = program.end();
+    assert_died_of_sigint(&ended);
+    let has = |part: &str| ended.out.iter().any(|line| line.contains(part));
+    assert!(has("main: leaves because of SIGINT"), "{ended:#?}");
+    assert!(has("ticker: stops after 0 ticks"), "{ended:#?}");
+    assert!(has("shutdown after SIGINT took"), "{ended:#?}");
+    assert!(has("finished  ticker"), "{ended:#?}");
+    assert_eq!(ended.err, "");
+}
+
+#[test]
+fn nested_supervisors_make_tiers() {
+    let ended = run("04_nested", &[]);
+    assert!(ended.status.success(), "{ended:#?}");
+    assert_eq!(ended.out[0], "main: returns");
+    // The two requests are told newest first, but both are awake then.
+    assert_eq!(
+        sorted(&ended.out[1..3]),
+        [
+            "log: last words of request 1",
+            "log: last words of request 2"
+        ]
+    );
+    assert_eq!(ended.out[3..], ["log: closed"]);
+    assert_eq!(ended.err, "");
+}
+
+#[cfg(unix)]
+#[test]
+fn existing_handler_stays_and_passes_the_signal_on() {
+    let mut program = Program::start("05_existing_handler", &[]);
+    program.await_line("main: waits for Ctrl-C");
+    program.signal(libc::SIGINT);
+    let ended = program.end();
+    assert_died_of_sigint(&ended);
+    assert_eq!(
+        sorted(&ended.out),
+        [
+            "handler: Ctrl-C",
+            "main: leaves because of SIGINT",
+            "main: waits for Ctrl-C",
+            "worker: stops"
+        ]
+    );
+    assert_eq!(ended.err, "");
+}
+
+/// The three ways out that `bare` has, and the exit code that each must keep.
+const WAYS_OUT: [(&[&str], i32); 3] = [
+    (&["return"], 0),
+    (&["exit", "3"], 3),
+    (&["exit-worker", "4"], 4),
+];
+
+#[test]
+fn bare_finishes_its_files_and_runs_destructors_on_every_way_out() {
+    for (way_out, code) in WAYS_OUT {
+        let folder = Folder::new();
+        let ended = run_bare(&folder, &[], way_out);
+        assert_eq!(ended.status.code(), Some(code), "{ended:#?}");
+        for file in ["queue.txt", "batch.txt"] {
+            let text = fs::read_to_string(folder.join(file)).unwrap();
+            let mut lines: Vec<String> = (0..200).map(|n| format!("line {n}")).collect();
+            lines.push("end".into());
+            assert!(text.lines().eq(lines), "{way_out:?} {file}: {text}");
+            let destructor = format!("{file}: destructor has run");
+            assert!(ended.out.contains(&destructor), "{way_out:?}: {ended:#?}");
+        }
+        assert_eq!(ended.err, "");
+    }
+}
+
+#[test]
+fn bare_with_std_loses_both() {
+    for (way_out, code) in WAYS_OUT {
+        let folder = Folder::new();
+        let ended = run_bare(&folder, &["--std"], way_out);
+        assert_eq!(ended.status.code(), Some(code), "{ended:#?}");
+        for file in ["queue.txt", "batch.txt"] {
+            let text = fs::read_to_string(folder.join(file)).unwrap();
+            assert!(!text.contains("end"), "{way_out:?} {file}: {text}");
+        }
+        let destructor = ended.out.iter().find(|line| line.contains("destructor"));
+        assert_eq!(destructor, None, "{way_out:?}");
+    }
+}
+
+fn run_bare(folder: &Folder, import: &[&str], way_out: &[&str]) -> Ended {
+    let dir = ["--dir", folder.path().to_str().unwrap()];
+    run("bare", &[import, &dir, way_out].concat())
+}
+
+fn sorted(lines: &[String]) -> Vec<&str> {
+    let mut lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    lines.sort_unstable();
+    lines
+}

@@ -1,0 +1,106 @@
+//! What the test files of the core share: a journal of what happened in which order, gates that hold a worker until the
+//! test lets it go, and child processes with a hard limit.
+
+// Each test file uses a part of this, and none exports it.
+#![allow(dead_code, unreachable_pub)]
+
+#[cfg(unix)]
+pub mod process;
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{bounded, Receiver, Sender};
+
+/// Long enough for any step on a machine that is very busy; reaching it is a failure.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What happened, in the order in which it did.
+#[derive(Clone, Default)]
+pub struct Journal(Arc<Mutex<Vec<String>>>);
+
+impl Journal {
+    pub fn new() -> Journal {
+        Journal::default()
+    }
+
+    pub fn note(&self, what: impl Into<String>) {
+        self.0.lock().unwrap().push(what.into());
+    }
+
+    /// A callback that notes `what`.
+    pub fn noter(&self, what: impl Into<String>) -> impl FnOnce() + Send + 'static {
+        let (journal, what) = (self.clone(), what.into());
+        move || journal.note(what)
+    }
+
+    pub fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// The lines that begin with `prefix`.
+    pub fn starting(&self, prefix: &str) -> Vec<String> {
+        let mut lines = self.lines();
+        lines.retain(|line| line.starts_with(prefix));
+        lines
+    }
+
+    /// Where `what` stands; it must be there.
+    pub fn position(&self, what: &str) -> usize {
+        let lines = self.lines();
+        let found = lines.iter().position(|line| line == what);
+        found.unwrap_or_else(|| panic!("{what:?} is not in {lines:?}"))
+    }
+}
+
+/// Holds whoever passes it until it is opened, or dropped: so no test leaves a thread behind.
+pub struct Gate {
+    key: Option<Sender<()>>,
+    lock: Receiver<()>,
+}
+
+impl Gate {
+    pub fn new() -> Gate {
+        let (key, lock) = bounded(0);
+        Gate {
+            key: Some(key),
+            lock,
+        }
+    }
+
+    /// Blocks until the gate is open.
+    pub fn passer(&self) -> impl Fn() + Send + Clone + 'static {
+        let lock = self.lock.clone();
+        move || {
+            // Nothing is ever sent: this returns when the key is gone.
+            let _ = lock.recv();
+        }
+    }
+
+    pub fn open(&mut self) {
+        self.key = None;
+    }
+}
+
+/// Runs `job` and says how long it took.
+pub fn timed<T>(job: impl FnOnce() -> T) -> (T, Duration) {
+    let began = Instant::now();
+    let value = job();
+    (value, began.elapsed())
+}
+
+/// Runs `job` on a thread of its own and fails the test if it has not come back in time, where it would hang otherwise.
+pub fn in_time<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, ended) = bounded(1);
+    let thread = std::thread::spawn(move || {
+        let _ = done.send(job());
+    });
+    match ended.recv_timeout(PATIENCE) {
+        Ok(value) => value,
+        Err(crossbeam_channel::RecvTimeoutError::Timeout) => panic!("it hangs"),
+        Err(crossbeam_channel::RecvTimeoutError::Disconnected) => match thread.join() {
+            Err(payload) => std::panic::resume_unwind(payload),
+            Ok(()) => unreachable!("it sends, or it panics"),
+        },
+    }
+}
