@@ -18,9 +18,9 @@ static TARGET: Mutex<Option<Target>> = parking_lot::const_mutex(None);
 /// The generation (see `fork_generation`) of the process in which ctrlc's handler was set, and so its thread runs.
 static CTRLC_SET_IN: Mutex<Option<u32>> = parking_lot::const_mutex(None);
 
-/// A second signal that comes this soon is an echo of the first. `timeout` signals its child and then the child's group; systemd can
-/// send SIGHUP right behind SIGTERM; nobody presses a key twice as fast.
-const ECHO: Duration = Duration::from_millis(100);
+/// A second signal that comes this soon may be an echo of the first: `timeout` signals its child and then the child's group, systemd
+/// can send SIGHUP right behind SIGTERM. So a shutdown has at least this long, which is enough for most.
+const ECHO: Duration = Duration::from_millis(200);
 
 struct Target {
     sender: Sender<Message>,
@@ -118,8 +118,12 @@ fn on_signal() {
         }
         // Unbounded, so this does not block. A coordinator that is gone has ended with its guard.
         None => drop(sender.send(Message::Signal(first))),
-        Some(since) if since < ECHO => {}
-        Some(_) => {
+        Some(since) => {
+            // A duration, not a meeting point: most likely the process ends meanwhile.
+            std::thread::sleep(ECHO.saturating_sub(since));
+            if since < ECHO && core.upgrade().is_some_and(|core| core.is_over()) {
+                return; // an echo, or as good as one: what is left is for main to leave
+            }
             say_who_is_left("leaving at once", "cut off");
             sys::die_of(last)
         }

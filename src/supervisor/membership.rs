@@ -47,6 +47,11 @@ impl Core {
         self.phase.load(Ordering::Acquire) != Phase::Running as u8
     }
 
+    /// Whether the shutdown is through.
+    pub(crate) fn is_over(&self) -> bool {
+        self.registry.lock().report.is_some()
+    }
+
     /// Whether a shutdown would find nothing to do.
     pub(crate) fn is_idle(&self) -> bool {
         let registry = self.registry.lock();
