@@ -15,6 +15,7 @@
 mod builder;
 mod join_handle;
 mod scope;
+mod start;
 
 pub use builder::{spawn, Builder};
 pub use join_handle::{JoinGuard, JoinHandle};
