@@ -88,3 +88,10 @@ pub fn is_abandoned() -> bool {
     supervisor::current::callback()
         .is_some_and(|(_, turn)| turn.abandoned.load(std::sync::atomic::Ordering::Relaxed))
 }
+
+/// The pages under `docs/` whose examples are tests.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../docs/stopping.md")]
+    mod stopping {}
+}

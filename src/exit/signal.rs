@@ -18,8 +18,8 @@ static TARGET: Mutex<Option<Target>> = parking_lot::const_mutex(None);
 /// The generation (see `fork_generation`) of the process in which ctrlc's handler was set, and so its thread runs.
 static CTRLC_SET_IN: Mutex<Option<u32>> = parking_lot::const_mutex(None);
 
-/// A second signal that comes this soon may be an echo of the first: `timeout` signals its child and then the child's group, systemd
-/// can send SIGHUP right behind SIGTERM. So a shutdown has at least this long, which is enough for most.
+/// A second signal that comes this soon may be an echo of the first: `timeout` signals its child and then the child's group. So a
+/// shutdown has at least this long, which is enough for most. A SIGHUP this soon is one for certain.
 const ECHO: Duration = Duration::from_millis(200);
 
 struct Target {
@@ -118,6 +118,8 @@ fn on_signal() {
         }
         // Unbounded, so this does not block. A coordinator that is gone has ended with its guard.
         None => drop(sender.send(Message::Signal(first))),
+        // What systemd's SendSIGHUP= and a closing terminal send right behind another.
+        Some(since) if since < ECHO && sys::is_hangup(last) => {}
         Some(since) => {
             // A duration, not a meeting point: most likely the process ends meanwhile.
             std::thread::sleep(ECHO.saturating_sub(since));

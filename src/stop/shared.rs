@@ -150,11 +150,21 @@ impl Shared {
         self.state.lock().stop.clone()
     }
 
-    /// A stopped holder must be done by this, if that is sooner than what it was told.
+    /// A stopped holder must be done by this, if that is sooner than what it was told; and so must the holders of its children.
     pub(super) fn tighten(&self, deadline: Instant) {
-        if let Some(stop) = &mut self.state.lock().stop {
+        let mut children = self.tighten_one(deadline);
+        while let Some(child) = children.pop() {
+            children.extend(child.tighten_one(deadline));
+        }
+    }
+
+    fn tighten_one(&self, deadline: Instant) -> Vec<Arc<Shared>> {
+        let mut state = self.state.lock();
+        if let Some(stop) = &mut state.stop {
             stop.deadline = Some(stop.deadline.map_or(deadline, |old| old.min(deadline)));
         }
+        // Given out, so that what is dropped is dropped with the lock free.
+        state.children.values().filter_map(Weak::upgrade).collect()
     }
 
     /// Blocks until stopped, at most until `limit`. True if stopped.
@@ -207,13 +217,13 @@ impl Shared {
             state.stop = Some(stop.clone());
             self.stopped.store(true, Ordering::Release);
             // Upgraded after the lock is free: who drops the last handle on a child takes this lock.
-            let children = std::mem::take(&mut state.children);
+            let children: Vec<Weak<Shared>> = state.children.values().cloned().collect();
             (children, state.sender.take())
         };
         // After the lock is free: a waiter woken under it would only go back to sleep for it.
         self.changed.notify_all();
         drop(sender);
-        Some(children.values().filter_map(Weak::upgrade).collect())
+        Some(children.iter().filter_map(Weak::upgrade).collect())
     }
 
     /// Runs what is registered, newest first, each with its panic caught; then wakes the futures.
@@ -228,16 +238,34 @@ impl Shared {
                 state.running.push((key, here));
                 (key, callback)
             };
-            run_caught(callback);
-            let mut state = self.state.lock();
-            state.running.retain(|running| *running != (key, here));
-            drop(state);
-            self.changed.notify_all(); // for who unregisters it and waits
+            let panic = catch_unwind(AssertUnwindSafe(callback)).err();
+            self.has_run(key, here);
+            // After it counts as over: who unregisters it waits for the callback, not for the logger.
+            if let Some(payload) = panic {
+                crate::base::logging::stop_callback_panicked(payload);
+            }
         }
-        let wakers = std::mem::take(&mut self.state.lock().wakers);
-        for waker in wakers.into_values() {
+        // One by one, so that one that blocks leaves the others to whoever goes on behind it.
+        loop {
+            let (key, waker) = {
+                let mut state = self.state.lock();
+                let Some((key, waker)) = state.wakers.pop_first() else {
+                    break;
+                };
+                state.running.push((key, here));
+                (key, waker)
+            };
             run_caught(move || waker.wake());
+            self.has_run(key, here);
         }
+    }
+
+    /// A callback or waker has returned.
+    fn has_run(&self, key: u64, here: ThreadId) {
+        let mut state = self.state.lock();
+        state.running.retain(|running| *running != (key, here));
+        drop(state);
+        self.changed.notify_all(); // for who unregisters it and waits
     }
 
     // ---- callbacks, futures, channel
@@ -276,14 +304,16 @@ impl Shared {
 
     /// Leaves (or replaces) a waker. False if the token is stopped: then nothing is left.
     pub(super) fn set_waker(&self, key: &mut Option<u64>, waker: &Waker) -> bool {
-        let old; // a waker is a user's: dropped with the lock free
+        // A waker is a user's: cloned and dropped with the lock free.
+        let waker = waker.clone();
+        let old;
         {
             let mut state = self.state.lock();
             if state.stop.is_some() {
                 return false;
             }
             let key = *key.get_or_insert_with(|| state.next_key());
-            old = state.wakers.insert(key, waker.clone());
+            old = state.wakers.insert(key, waker);
         }
         drop(old);
         true

@@ -121,6 +121,11 @@ impl Callback {
         matches!(*self.state.lock(), State::Ready(_))
     }
 
+    /// Whether it is running and has not been given up.
+    pub(crate) fn is_running(&self) -> bool {
+        matches!(*self.state.lock(), State::Running { hung: false, .. })
+    }
+
     /// Whether there is none, or it was taken back.
     pub(crate) fn is_absent(&self) -> bool {
         matches!(*self.state.lock(), State::None)

@@ -213,6 +213,15 @@ impl Core {
             return;
         }
         worker.set_gone(self.is_stopping().then(Instant::now));
+        self.settle(worker);
+    }
+
+    /// Lets the record of a worker go that is gone, and of which no callback runs: called when either may have come true. Each
+    /// caller first does its part and then looks at the other's, so at least one of them sees both.
+    pub(crate) fn settle(&self, worker: &Worker) {
+        if !worker.is_gone() || worker.is_being_told() {
+            return;
+        }
         let removed; // dropped when the lock is free
         let mut rouse = false;
         {

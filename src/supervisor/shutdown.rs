@@ -158,17 +158,15 @@ impl Core {
             if registry.phase == Phase::Closed {
                 return true;
             }
-            if registry.pending.is_empty() {
+            if registry.pending.is_empty() && !registry.held_open {
                 if let Some(child) = registry.late_children.pop() {
                     drop(registry);
                     self.shut_down_child(&child);
                     registry = self.registry.lock();
                     continue;
                 }
-                if !registry.held_open {
-                    self.set_phase(&mut registry, Phase::Closed);
-                    return true;
-                }
+                self.set_phase(&mut registry, Phase::Closed);
+                return true;
             }
             if registry.is_late() {
                 // Nobody registers any more; what is untold is told, and nothing is waited for.

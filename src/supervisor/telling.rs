@@ -77,7 +77,9 @@ impl Core {
                 // is told like all others, but neither waited for nor reported.
                 let main = worker.traits.kind == EntryKind::Main;
                 reported = !main || self.main_hears.load(Ordering::Relaxed);
-                let left = worker.traits.daemon || worker.is_gone() || worker.is_caller();
+                // One that is gone may still be being told by `terminate`: that is waited for too.
+                let gone = worker.is_gone() && !worker.callback.is_running();
+                let left = worker.traits.daemon || gone || worker.is_caller();
                 if reported && !left && registry.phase == Phase::Stopping {
                     registry.pending.insert(id);
                     let grace = worker.traits.grace.or(registry.settings.grace);
@@ -164,7 +166,10 @@ impl Steps for Telling {
     fn run(&self, step: &Step, turn: &Turn) {
         current::as_callback(&self.core, turn, || match step {
             Step::OwnToken(tripped) => tripped.run(),
-            Step::Entry(Entry::Worker(worker)) => worker.finish_telling(),
+            Step::Entry(Entry::Worker(worker)) => {
+                worker.finish_telling();
+                self.core.settle(worker);
+            }
             Step::Entry(Entry::Hook(hook)) => run_hook(hook),
             Step::Entry(Entry::Child(child)) => self.core.shut_down_child(child),
         });
@@ -194,6 +199,7 @@ impl Steps for Telling {
             }
             Step::Entry(Entry::Worker(worker)) => {
                 give_up_worker(worker);
+                self.core.settle(worker);
                 worker.has_callbacks()
             }
             Step::Entry(Entry::Hook(hook)) => {
@@ -238,6 +244,7 @@ impl Steps for OneWorker {
 
     fn run(&self, worker: &Arc<Worker>, turn: &Turn) {
         current::as_callback(&self.core, turn, || worker.finish_telling());
+        self.core.settle(worker);
     }
 
     fn limit(&self, _worker: &Arc<Worker>, since: Instant) -> Option<Instant> {
@@ -250,6 +257,7 @@ impl Steps for OneWorker {
 
     fn give_up(&self, worker: Arc<Worker>) {
         give_up_worker(&worker);
+        self.core.settle(&worker);
         if worker.has_callbacks() {
             *self.worker.lock() = Some(worker);
         }

@@ -229,6 +229,11 @@ impl Worker {
         hangs || token_hangs
     }
 
+    /// Whether a thread is running its terminate callback, or is about to.
+    pub(crate) fn is_being_told(&self) -> bool {
+        self.callback.is_running() || (self.told().is_some() && self.callback.is_ready())
+    }
+
     /// Whether a callback of its token was given up.
     pub(crate) fn token_hangs(&self) -> bool {
         self.progress.lock().token_hangs

@@ -177,6 +177,11 @@ pub(crate) fn die_of(signal: i32) -> ! {
     super::exit_now(128_i32.saturating_add(signal).min(255))
 }
 
+/// Whether this is SIGHUP.
+pub(crate) fn is_hangup(signal: i32) -> bool {
+    signal == libc::SIGHUP
+}
+
 /// The signal's name, for people.
 pub(crate) fn signal_name(signal: i32) -> Option<&'static str> {
     Some(match signal {

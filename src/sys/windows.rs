@@ -120,6 +120,11 @@ pub(crate) fn die_of(_signal: i32) -> ! {
     exit_now(STATUS_CONTROL_C_EXIT as i32)
 }
 
+/// There is none.
+pub(crate) fn is_hangup(_signal: i32) -> bool {
+    false
+}
+
 /// The signal's name, for people.
 pub(crate) fn signal_name(signal: i32) -> Option<&'static str> {
     (signal == 2).then_some("Ctrl-C")

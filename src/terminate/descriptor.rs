@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
@@ -24,7 +25,7 @@ pub struct Interruptible {
 /// The terminate callback of an [`Interruptible`]. Dropping it stops the reader as well.
 #[derive(Debug)]
 pub struct Interrupt {
-    _wake: UnixStream,
+    wake: UnixStream,
 }
 
 /// Makes a reader of `source` that can be told to stop: a pipe, a FIFO, a terminal, a socket. (A regular file never blocks.)
@@ -56,7 +57,7 @@ pub fn interruptible(source: impl Into<OwnedFd>) -> io::Result<(Interruptible, I
         source: File::from(source.into()),
         wake,
     };
-    Ok((reader, Interrupt { _wake: theirs }))
+    Ok((reader, Interrupt { wake: theirs }))
 }
 
 /// Standard input that can be told to stop. Unbuffered: put a `BufReader` around it for lines, and do not use
@@ -95,4 +96,11 @@ impl Read for Interruptible {
 /// Ends the reader, by hanging up.
 impl Terminate for Interrupt {
     fn terminate(self) {}
+}
+
+impl Drop for Interrupt {
+    fn drop(&mut self) {
+        // Closing is not enough: a forked child may hold a copy. It fails only if the reader is gone.
+        let _ = self.wake.shutdown(Shutdown::Both);
+    }
 }

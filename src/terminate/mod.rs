@@ -53,10 +53,10 @@ use crate::stop::StopSource;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// A terminate callback runs at most once, with no lock of the library held: on a helper thread in a shutdown, on the calling
-/// thread for [`JoinHandle::terminate`](crate::thread::JoinHandle::terminate), on a thread of its own for a time limit. In a
-/// shutdown it has 1 s (a quarter of the deadline if that is less); one that hangs is left behind and reported. A panic is
-/// caught and reported.
+/// A terminate callback runs at most once, on a helper thread, with no lock of the library held: in a shutdown, for
+/// [`JoinHandle::terminate`](crate::thread::JoinHandle::terminate) and for a time limit alike. It has 1 s (a quarter of the
+/// supervisor's deadline if that is less); one that hangs is left behind and reported. A panic is caught and reported. (If no
+/// thread can be started, it runs on the thread that tells.)
 pub trait Terminate: Send + 'static {
     /// Tells the worker to stop. It asks and returns: the join comes later.
     fn terminate(self);

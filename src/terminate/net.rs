@@ -120,8 +120,9 @@ impl Terminate for UnixListener {
     }
 }
 
-/// Makes a blocked `recv` or `recv_from` return, with no bytes: by shutting the socket down on Linux, by an empty datagram to
-/// itself elsewhere. So the loop should ask its token after each.
+/// Makes a blocked `recv` or `recv_from` return: by shutting the socket down on Linux, by an empty datagram to itself elsewhere. It
+/// returns no bytes, or (`recv_from` on Linux, where there is no sender to name) an error. So the loop should ask its token
+/// after each.
 ///
 /// ```
 /// use std::net::UdpSocket;
@@ -189,7 +190,10 @@ fn report(result: io::Result<()>) {
     if let Err(error) = result {
         let kind = error.kind();
         if kind != io::ErrorKind::NotConnected && kind != io::ErrorKind::ConnectionRefused {
-            log::warn!(target: "sundown", "a socket could not be told to stop: {error}");
+            crate::base::logging::log(
+                log::Level::Warn,
+                format_args!("a socket could not be told to stop: {error}"),
+            );
         }
     }
 }

@@ -71,11 +71,23 @@ impl Terminate for Child {
 #[cfg(unix)]
 pub fn child(child: Child) -> (ChildWaiter, ChildSignal) {
     let id = child.id();
-    let child = Arc::new(Mutex::new(child));
+    let child = Arc::new(Mutex::new(Shared {
+        child,
+        reaped: false,
+    }));
     let signal = ChildSignal {
         child: Arc::clone(&child),
     };
     (ChildWaiter { id, child }, signal)
+}
+
+/// What the two halves share.
+#[cfg(unix)]
+#[derive(Debug)]
+struct Shared {
+    child: Child,
+    /// Its number may be another process's by now. Only the waiter reaps.
+    reaped: bool,
 }
 
 /// The waiting half of a [`child`].
@@ -84,14 +96,14 @@ pub fn child(child: Child) -> (ChildWaiter, ChildSignal) {
 pub struct ChildWaiter {
     id: u32,
     /// Held to reap and to signal, never while waiting.
-    child: Arc<Mutex<Child>>,
+    child: Arc<Mutex<Shared>>,
 }
 
 /// The terminate callback of a [`child`].
 #[cfg(unix)]
 #[derive(Debug)]
 pub struct ChildSignal {
-    child: Arc<Mutex<Child>>,
+    child: Arc<Mutex<Shared>>,
 }
 
 #[cfg(unix)]
@@ -101,34 +113,38 @@ impl ChildWaiter {
         self.id
     }
 
-    /// Blocks until the child has ended, and reaps it.
+    /// Blocks until the child has ended, and reaps it. Afterwards it gives the same status again.
     ///
     /// # Errors
     ///
     /// As [`Child::wait`].
     pub fn wait(&mut self) -> io::Result<ExitStatus> {
-        // Waits without reaping, so that the number stays the child's until we reap it under the lock.
-        crate::sys::wait_for_exit(self.id)?;
-        self.child.lock().wait()
+        if !self.child.lock().reaped {
+            // Waits without reaping, so that the number stays the child's until we reap it under the lock.
+            crate::sys::wait_for_exit(self.id)?;
+        }
+        let mut shared = self.child.lock();
+        let status = shared.child.wait()?;
+        shared.reaped = true;
+        Ok(status)
     }
 }
 
 #[cfg(unix)]
 impl Terminate for ChildSignal {
     fn terminate(self) {
-        let mut child = self.child.lock();
-        match child.try_wait() {
-            Ok(Some(_)) => {}
-            Ok(None) => {
-                if let Err(error) = crate::sys::send_sigterm(child.id()) {
-                    report(error);
-                }
+        let shared = self.child.lock();
+        if !shared.reaped {
+            if let Err(error) = crate::sys::send_sigterm(shared.child.id()) {
+                report(error);
             }
-            Err(error) => report(error),
         }
     }
 }
 
 fn report(error: io::Error) {
-    log::warn!(target: "sundown", "a child process could not be told to stop: {error}");
+    crate::base::logging::log(
+        log::Level::Warn,
+        format_args!("a child process could not be told to stop: {error}"),
+    );
 }

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::join_handle::JoinHandle;
-use crate::stop::timer::Expire;
 use crate::stop::StopToken;
 use crate::supervisor::registry::Core;
 use crate::supervisor::{EntryKind, Job, Supervisor};

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use super::{Result, Thread};
 use crate::base::logging;
+use crate::base::text::Printable;
 use crate::stop::{Stop, StopReason};
 use crate::supervisor::registry::Core;
 use crate::supervisor::tell_worker;
@@ -243,13 +244,12 @@ impl<T> Drop for JoinGuard<T> {
         let name = handle.worker.traits.name.clone();
         let location = handle.worker.traits.location;
         if handle.join_timeout(limit).is_err() {
-            logging::log(
-                log::Level::Error,
-                format_args!(
-                    "worker {} ({location}) still runs after its guard told it to stop",
-                    name.as_deref().unwrap_or("<unnamed>")
-                ),
+            let name = name.as_deref().unwrap_or("<unnamed>");
+            let text = format!(
+                "worker {} ({location}) still runs after its guard told it to stop",
+                Printable(name)
             );
+            logging::log_bounded(log::Level::Error, text); // a drop may be on the way out
         }
     }
 }

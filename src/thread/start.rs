@@ -174,9 +174,9 @@ fn register(core: &Arc<Core>, traits: Traits, callback: Option<Job>) -> io::Resu
 fn end(core: &Arc<Core>, worker: &Worker, how: End) {
     let panicked = matches!(how, End::Panicked(_));
     worker.end(how);
-    if !core.is_stopping() {
-        // Nobody will tell it any more. What its callback holds goes here, not after the thread's own destructors. In a
-        // shutdown every callback runs, whether its worker is still there or not.
+    if !core.is_stopping() && worker.told().is_none() {
+        // Nobody will tell it any more. What its callback holds goes here, not after the thread's own destructors. Once it has
+        // been told, and in a shutdown, the callback runs whether its worker is still there or not.
         worker.callback.remove();
     }
     if worker.traits.critical {
