@@ -75,6 +75,8 @@ impl Program {
     }
 
     pub fn spawn(command: &mut Command) -> Program {
+        #[cfg(unix)]
+        start_with_default_signals(command);
         let mut child = command
             .env("RUST_BACKTRACE", "0")
             .stdin(Stdio::piped())
@@ -203,5 +205,21 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What the tests themselves were started with (`nohup`, a background job of a script) is not to be inherited: a program that
+/// ignores SIGINT from the start goes on ignoring it, and rightly so.
+#[cfg(unix)]
+fn start_with_default_signals(command: &mut Command) {
+    use std::os::unix::process::CommandExt;
+    // SAFETY: signal(2) is async-signal-safe, and SIG_DFL needs no handler.
+    unsafe {
+        command.pre_exec(|| {
+            for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+            Ok(())
+        });
     }
 }
