@@ -14,8 +14,8 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::sync::mpsc::{self, Sender};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use common::programs::{Ended, Folder, Program, PATIENCE};
 
@@ -169,7 +169,14 @@ fn round(seed: u64, supervised: bool) -> Round {
         WayOut::ExitOnWorker => server.tell("exit-worker 4"),
     }
     // Until the last client has seen the end of the server.
-    answered.extend(answers);
+    let limit = Instant::now() + PATIENCE;
+    loop {
+        match answers.recv_timeout(limit.saturating_duration_since(Instant::now())) {
+            Ok(answer) => answered.push(answer),
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => panic!("it goes on answering after {way_out:?}"),
+        }
+    }
     let ended = server.end();
     clients
         .into_iter()

@@ -83,6 +83,60 @@ fn an_adopted_thread_is_unparked() {
 }
 
 #[test]
+fn an_adopted_thread_is_unparked_also_when_its_callback_hangs() {
+    let gate = Gate::new();
+    let told = Arc::new(AtomicBool::new(false));
+    let theirs = Arc::clone(&told);
+    let foreign = std::thread::spawn(move || {
+        while !theirs.load(Ordering::SeqCst) {
+            std::thread::park();
+        }
+    });
+    let supervisor = Supervisor::builder().deadline(ms(2000)).build();
+    let hangs = gate.passer();
+    let handle = supervisor.adopt("parked", foreign, move || {
+        told.store(true, Ordering::SeqCst);
+        hangs();
+    });
+    let report = in_time(move || supervisor.shutdown());
+    assert_eq!(*report.entries()[0].outcome(), Outcome::Finished);
+    handle.join().unwrap();
+}
+
+#[test]
+fn an_adopted_thread_is_a_worker_whatever_it_calls() {
+    let supervisor = Supervisor::new();
+    let (start, started) = bounded::<()>(0);
+    let foreign = std::thread::spawn(move || {
+        started.recv().unwrap();
+        // Whom it spawns belongs to the same supervisor, and so does the token that it finds.
+        thread::Builder::new()
+            .name("helper".into())
+            .spawn_with(|stop| stop.wait())
+            .unwrap();
+        let token = sundown::stop_token();
+        let report = sundown::shutdown();
+        (token.is_stopped(), report)
+    });
+    let handle = supervisor.adopt("adopted", foreign, || ());
+    start.send(()).unwrap();
+
+    let (told, report) = in_time(move || handle.join().unwrap());
+
+    assert!(told);
+    assert!(report.is_complete() && report.is_clean(), "{report}");
+    let outcomes: Vec<_> = report
+        .entries()
+        .iter()
+        .map(|entry| (entry.name().unwrap(), entry.outcome().clone()))
+        .collect();
+    assert_eq!(
+        outcomes,
+        [("helper", Outcome::Finished), ("adopted", Outcome::Caller)]
+    );
+}
+
+#[test]
 fn the_panic_of_an_adopted_thread_comes_out_untouched() {
     let foreign = std::thread::spawn(|| std::panic::panic_any(5_u8));
     let supervisor = Supervisor::new();

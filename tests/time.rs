@@ -537,3 +537,18 @@ fn a_guard_gives_up_its_join_at_the_grace() {
     assert!(took < ms(4000), "{took:?}");
     assert_eq!(supervisor.workers().len(), 1, "left to the supervisor");
 }
+
+#[test]
+fn a_guard_dropped_in_a_shutdown_gets_no_longer_than_what_is_left_of_it() {
+    let gate = Gate::new();
+    let supervisor = Supervisor::builder().deadline(ms(1000)).build();
+    let guard = supervisor
+        .worker()
+        .spawn(gate.passer())
+        .unwrap()
+        .into_guard();
+    let report = supervisor.shutdown();
+    assert_eq!(report.stragglers().len(), 1, "{report}");
+    let ((), took) = timed(|| drop(guard));
+    assert!(took < ms(500), "{took:?}");
+}

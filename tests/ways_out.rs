@@ -143,6 +143,13 @@ fn supervisors_of_a_program_s_own_are_shut_down_too_newest_first() {
 }
 
 #[test]
+fn a_supervisor_with_nothing_but_a_callback_on_its_token_is_shut_down_too() {
+    let ended = run(&mut scenario("only a callback on the token"));
+    ended.assert_code(0);
+    ended.assert_order(&["main left", "the token stopped"]);
+}
+
+#[test]
 fn a_worker_with_nothing_but_the_import_is_finished() {
     let ended = run(&mut scenario("the real signature of main"));
     ended.assert_code(0);
@@ -164,6 +171,8 @@ fn process_exit_on_a_worker() {
         "exit on worker with guard",
         "exit on worker of a child",
         "exit on an outsider",
+        "exit on an adopted thread",
+        "exit on an adopted thread with guard",
     ] {
         let ended = leaves(name, 7, "Exit(7)");
         assert!(ended.took < PROMPT, "{name}: {ended:#?}");

@@ -120,6 +120,7 @@ impl SupervisorBuilder {
                 grace: Some(Duration::MAX), // until the deadline, whatever the workers get
                 daemon: false,
                 critical: false,
+                adopted: None,
             },
             None,
         ));

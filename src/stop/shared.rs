@@ -167,6 +167,12 @@ impl Shared {
         state.children.values().filter_map(Weak::upgrade).collect()
     }
 
+    /// Whether a stop would run anything of a user's, or stop a child.
+    pub(super) fn is_listened_to(&self) -> bool {
+        let state = self.state.lock();
+        !(state.callbacks.is_empty() && state.wakers.is_empty() && state.children.is_empty())
+    }
+
     /// Blocks until stopped, at most until `limit`. True if stopped.
     pub(super) fn wait_until(&self, limit: Option<Instant>) -> bool {
         let mut state = self.state.lock();

@@ -108,6 +108,11 @@ impl StopSource {
         self.shared.is_stopped()
     }
 
+    /// Whether a stop would run anything of a user's, or stop a child.
+    pub(crate) fn is_listened_to(&self) -> bool {
+        self.shared.is_listened_to()
+    }
+
     /// Sets the flag and wakes who waits, but runs no callback yet. `None` if it was stopped already.
     pub(crate) fn trip(&self, stop: &Stop) -> Option<Tripped> {
         self.shared.trip(stop)

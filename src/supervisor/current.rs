@@ -4,12 +4,16 @@
 //! the reverse order, so when the seat is dropped every other destructor of the thread is through.
 
 use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 
+use parking_lot::RwLock;
+
 use super::registry::Core;
+use super::report::WorkerId;
 use super::walk::Turn;
 use super::worker::Worker;
-use crate::sys;
+use crate::sys::{self, ThreadIdent};
 
 thread_local! {
     static SEAT: RefCell<Option<Seat>> = const { RefCell::new(None) };
@@ -26,9 +30,23 @@ enum Main {
 }
 
 /// What a thread is doing for a supervisor.
-struct Seat {
+struct Seat(Who);
+
+/// For whom, and what.
+struct Who {
     core: Arc<Core>,
     role: Role,
+}
+
+/// Threads that were adopted. They have no seat: they were running before we knew of them.
+static ADOPTED: RwLock<Vec<AdoptedThread>> = RwLock::new(Vec::new());
+/// How many there are, for a look without the lock. Written under it.
+static ADOPTED_COUNT: AtomicUsize = AtomicUsize::new(0);
+
+struct AdoptedThread {
+    ident: ThreadIdent,
+    core: Arc<Core>,
+    worker: Arc<Worker>,
 }
 
 enum Role {
@@ -40,24 +58,52 @@ enum Role {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        if let Role::Worker(worker) = &self.role {
-            self.core.leave(worker);
+        if let Role::Worker(worker) = &self.0.role {
+            self.0.core.leave(worker);
         }
+    }
+}
+
+/// Marks the thread `ident` as `worker`, as long as what this gives is kept: at the longest until the thread has been joined. (The system
+/// may give the same identity to another thread just then; for that moment it would be taken for this worker.)
+pub(crate) fn adopt(ident: ThreadIdent, core: &Arc<Core>, worker: &Arc<Worker>) -> Adopted {
+    let mut adopted = ADOPTED.write();
+    adopted.push(AdoptedThread {
+        ident,
+        core: Arc::clone(core),
+        worker: Arc::clone(worker),
+    });
+    // Relaxed: a thread that was adopted before it asks has learned of that from its adopter, which orders this.
+    ADOPTED_COUNT.store(adopted.len(), Ordering::Relaxed);
+    Adopted(worker.id)
+}
+
+/// Keeps a thread marked as an adopted worker.
+pub(crate) struct Adopted(WorkerId);
+
+impl Drop for Adopted {
+    fn drop(&mut self) {
+        let mut adopted = ADOPTED.write();
+        let at = adopted.iter().position(|thread| thread.worker.id == self.0);
+        let removed = at.map(|at| adopted.swap_remove(at));
+        ADOPTED_COUNT.store(adopted.len(), Ordering::Relaxed);
+        drop(adopted);
+        drop(removed); // with the lock free
     }
 }
 
 /// Marks this thread as `worker` for the rest of its life.
 pub(crate) fn sit_as_worker(core: Arc<Core>, worker: Arc<Worker>) {
     let role = Role::Worker(worker);
-    SEAT.with(|seat| *seat.borrow_mut() = Some(Seat { core, role }));
+    SEAT.with(|seat| *seat.borrow_mut() = Some(Seat(Who { core, role })));
 }
 
 /// Runs `callback` with this thread marked as running a callback for `core`.
 pub(crate) fn as_callback<R>(core: &Arc<Core>, turn: &Turn, callback: impl FnOnce() -> R) -> R {
-    let seat = Seat {
+    let seat = Seat(Who {
         core: Arc::clone(core),
         role: Role::Callback(turn.clone()),
-    };
+    });
     let before = SEAT.try_with(|place| place.borrow_mut().replace(seat));
     let result = callback(); // catches the panics of what it runs
     if let Ok(before) = before {
@@ -97,17 +143,32 @@ pub(crate) fn is_callback_within(core: &Core) -> bool {
         .unwrap_or(false)
 }
 
-fn look<R>(with: impl FnOnce(&Seat) -> R) -> Option<R> {
-    // No seat, or the thread is past its thread-locals: nobody.
-    // In a forked child the parent's seat is nobody's.
-    SEAT.try_with(|seat| {
-        seat.borrow()
-            .as_ref()
-            .filter(|seat| seat.core.is_ours())
-            .map(with)
+/// Gives what this thread does for a supervisor to `with`. In a forked child the parent's threads are nobody.
+fn look<R>(with: impl FnOnce(&Who) -> R) -> Option<R> {
+    let mut with = Some(with);
+    let mut take = |who: &Who| match who.core.is_ours() {
+        true => with.take().map(|with| with(who)),
+        false => None,
+    };
+    // The thread may be past its thread-locals.
+    let seated = SEAT.try_with(|seat| seat.borrow().as_ref().and_then(|seat| take(&seat.0)));
+    match seated {
+        Ok(Some(result)) => Some(result),
+        _ => take(&adopted()?),
+    }
+}
+
+/// What this thread is, if it was adopted.
+fn adopted() -> Option<Who> {
+    if ADOPTED_COUNT.load(Ordering::Relaxed) == 0 {
+        return None;
+    }
+    let adopted = ADOPTED.read();
+    let this = adopted.iter().find(|thread| thread.ident.is_current())?;
+    Some(Who {
+        core: Arc::clone(&this.core),
+        role: Role::Worker(Arc::clone(&this.worker)),
     })
-    .ok()
-    .flatten()
 }
 
 /// This thread installs the supervisor: it is `main`; or it is so no longer.

@@ -58,6 +58,7 @@ impl Core {
         registry.phase == Phase::Running
             && registry.untold.is_empty()
             && registry.exit_hooks.is_empty()
+            && !self.stop.is_listened_to()
     }
 
     /// False in a forked child of the process that made this supervisor: its threads do not exist here, and its locks may be

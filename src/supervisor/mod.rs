@@ -166,6 +166,10 @@ impl Supervisor {
     /// A worker of this supervisor, or of one nested in it, may call this: it is not waited for. From a callback or hook of
     /// such a shutdown it cannot wait, and returns what has happened so far, with
     /// [`is_complete`](ShutdownReport::is_complete) false.
+    ///
+    /// Only the caller is left out. A worker that waits for the caller in its turn (it joins it, or the caller is a thread of its
+    /// [`scope`](crate::thread::scope)) is waited for like any other, so that it is a straggler at the deadline: such a caller
+    /// had better use [`request_shutdown`](Supervisor::request_shutdown) and return.
     pub fn shutdown(&self) -> ShutdownReport {
         self.core.shutdown(Cause::Requested)
     }

@@ -109,11 +109,13 @@ impl<S: Steps> Walk<S> {
                             abandoned: Arc::clone(&abandoned),
                         };
                         state.current = Some((step.clone(), turn.clone()));
-                        // A limit that does not fit into an Instant is none.
-                        let due = turn.since.checked_add(self.usual_limit);
+                        // The watcher sleeps until a step's limit, or at first until that of this helper's start: for the first
+                        // step it must know the true limit. A limit that does not fit into an Instant is none.
+                        let due = match &finished {
+                            None => self.steps.limit(&step, turn.since),
+                            Some(_) => turn.since.checked_add(self.usual_limit),
+                        };
                         let oversleeps = match (state.asleep_until, due) {
-                            // The watcher sleeps for the start of this helper, not for any step.
-                            _ if finished.is_none() => true,
                             (Some(until), Some(due)) => until > due,
                             (None, Some(_)) => true,
                             (_, None) => false,

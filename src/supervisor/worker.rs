@@ -31,6 +31,8 @@ pub(crate) struct Traits {
     pub(crate) daemon: bool,
     /// When it ends, the supervisor shuts down.
     pub(crate) critical: bool,
+    /// The thread to unpark and to show, if it is not the one that is started (which only waits for it).
+    pub(crate) adopted: Option<Thread>,
 }
 
 /// One supervised thread.
@@ -108,13 +110,14 @@ enum Native {
 }
 
 impl Worker {
-    pub(crate) fn new(id: WorkerId, traits: Traits, callback: Option<Job>) -> Worker {
+    pub(crate) fn new(id: WorkerId, mut traits: Traits, callback: Option<Job>) -> Worker {
+        let adopted = traits.adopted.take();
         Worker {
             id,
             traits,
             callback: Callback::new(callback),
             began: Instant::now(),
-            thread: OnceCell::new(),
+            thread: adopted.map_or_else(OnceCell::new, OnceCell::with_value),
             caller: AtomicBool::new(false),
             finished: AtomicBool::new(false),
             progress: Mutex::new(Progress {
@@ -142,7 +145,7 @@ impl Worker {
 
     /// The thread runs, and somebody else joins it.
     pub(crate) fn attach_thread(&self, thread: Thread) {
-        // Only the spawner sets it, once; a second call would keep the first, which is the same thread.
+        // Only the spawner sets it, once; that of an adopted thread is there already, and stays.
         let _ = self.thread.set(thread);
         // Told before we knew its thread: the unpark is still owed. The lock orders this against `trip`: either it saw
         // the thread, or we see that it was told.

@@ -4,6 +4,7 @@
 
 mod native_thread;
 mod scope;
+mod thread_ident;
 mod unchecked;
 #[cfg(unix)]
 mod unix;
@@ -16,6 +17,7 @@ mod windows;
 
 pub(crate) use native_thread::NativeThread;
 pub use scope::Scope;
+pub(crate) use thread_ident::ThreadIdent;
 #[cfg(unix)]
 pub(crate) use unix::{
     at_exit, exit_now, flush_c_streams, fork_generation, is_first_thread, write_stderr,

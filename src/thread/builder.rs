@@ -55,6 +55,8 @@ pub struct Builder {
     pub(super) time_limit: Option<Duration>,
     pub(super) daemon: bool,
     pub(super) critical: bool,
+    /// The thread that this one only waits for.
+    pub(super) adopted: Option<std::thread::Thread>,
 }
 
 impl fmt::Debug for Builder {
@@ -91,6 +93,7 @@ impl Builder {
             time_limit: None,
             daemon: false,
             critical: false,
+            adopted: None,
         }
     }
 
@@ -219,7 +222,8 @@ impl Supervisor {
     /// Takes a thread that was spawned elsewhere under supervision: it is told to stop by `terminate` (and unparked), waited for,
     /// and reported like any other. Its value and its panic come out of the handle that this returns.
     ///
-    /// It costs a thread that waits for it, since std cannot join with a time limit.
+    /// The thread is a worker from then on: what it spawns belongs to this supervisor, and when it calls `shutdown` or
+    /// `process::exit` it is not waited for. It costs another thread, which waits for it, since std cannot join with a time limit.
     ///
     /// # Panics
     ///
@@ -231,12 +235,9 @@ impl Supervisor {
         thread: std::thread::JoinHandle<T>,
         terminate: impl Terminate,
     ) -> JoinHandle<T> {
-        let shown = thread.thread().clone();
         self.worker()
             .name(name.into())
-            // In this order, like any worker: the callback first, so that what it sets is seen by who is unparked. A tuple
-            // unparks also after a panic.
-            .on_terminate((terminate, shown))
+            .on_terminate(terminate)
             .adopt(thread)
             .expect("failed to spawn the thread that waits for an adopted one")
     }

@@ -14,6 +14,7 @@ use crate::supervisor::registry::Core;
 use crate::supervisor::tell_worker;
 use crate::supervisor::worker::Worker;
 use crate::supervisor::{current, WorkerId};
+use crate::sys::ThreadIdent;
 
 /// Where a worker's value is put.
 pub(crate) struct Value<T>(Mutex<Option<Result<T>>>);
@@ -47,8 +48,6 @@ pub struct JoinHandle<T> {
     core: Arc<Core>,
     worker: Arc<Worker>,
     value: Arc<dyn Slot<T>>,
-    /// The thread to show, when it is not the one that we started.
-    adopted: Option<Thread>,
 }
 
 impl<T> JoinHandle<T> {
@@ -61,20 +60,18 @@ impl<T> JoinHandle<T> {
             core,
             worker,
             value,
-            adopted: None,
         }
     }
 
-    pub(super) fn of_adopted(mut self, thread: Thread) -> JoinHandle<T> {
-        self.adopted = Some(thread);
-        self
+    /// Has the adopted thread `ident` known as this worker.
+    pub(super) fn mark_adopted(&self, ident: ThreadIdent) -> current::Adopted {
+        current::adopt(ident, &self.core, &self.worker)
     }
 
     /// The underlying thread, as in std.
     pub fn thread(&self) -> &Thread {
-        self.adopted
-            .as_ref()
-            .or_else(|| self.worker.thread())
+        self.worker
+            .thread()
             .expect("a handle exists only once its thread runs")
     }
 
@@ -237,9 +234,14 @@ impl<T> Drop for JoinGuard<T> {
         }
         handle.terminate();
         let limit = {
-            let settings = &handle.core.registry.lock().settings;
-            let grace = handle.worker.traits.grace.or(settings.grace);
-            grace.map_or(settings.deadline, |grace| grace.min(settings.deadline))
+            let registry = handle.core.registry.lock();
+            // In a shutdown nobody gets longer than what is left of it.
+            let left = match registry.deadline {
+                Some(end) => end.saturating_duration_since(Instant::now()),
+                None => registry.settings.deadline,
+            };
+            let grace = handle.worker.traits.grace.or(registry.settings.grace);
+            grace.map_or(left, |grace| grace.min(left))
         };
         let name = handle.worker.traits.name.clone();
         let location = handle.worker.traits.location;

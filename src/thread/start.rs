@@ -2,7 +2,7 @@
 
 use std::io;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe, Location};
-use std::sync::{Arc, PoisonError};
+use std::sync::{mpsc, Arc, PoisonError};
 use std::time::Duration;
 
 use super::join_handle::{JoinHandle, Value};
@@ -12,6 +12,7 @@ use crate::stop::timer::{self, Expire};
 use crate::supervisor::registry::Core;
 use crate::supervisor::worker::{End, Traits, Worker};
 use crate::supervisor::{current, roots, Cause, EntryKind, Job, TimeLimit, WorkerId};
+use crate::sys::ThreadIdent;
 
 impl Builder {
     /// Starts a thread in a [`scope`](super::scope), as std's does. A shutdown tells it to stop and waits for it; its scope joins
@@ -62,16 +63,22 @@ impl Builder {
     /// Takes a thread that was spawned elsewhere under supervision. See [`Supervisor::adopt`].
     #[track_caller]
     pub(crate) fn adopt<T: Send + 'static>(
-        self,
+        mut self,
         thread: std::thread::JoinHandle<T>,
     ) -> io::Result<JoinHandle<T>> {
-        let shown = thread.thread().clone();
         let caller = Location::caller();
-        let handle = self.start(EntryKind::Adopted, caller, move |_| match thread.join() {
-            Ok(value) => value,
-            Err(payload) => resume_unwind(payload),
+        let ident = ThreadIdent::of(&thread);
+        self.adopted = Some(thread.thread().clone());
+        let (mark, marked) = mpsc::channel::<current::Adopted>();
+        let handle = self.start(EntryKind::Adopted, caller, move |_| {
+            let result = thread.join();
+            // It comes at once, if it is not there already: sent below, as soon as this thread had been started.
+            drop(marked.recv());
+            result.unwrap_or_else(|payload| resume_unwind(payload))
         })?;
-        Ok(handle.of_adopted(shown))
+        // Fails only when nobody receives, which is when the watcher has ended; it does not before this.
+        let _ = mark.send(handle.mark_adopted(ident));
+        Ok(handle)
     }
 
     /// Registers, starts, attaches.
@@ -141,6 +148,7 @@ impl Builder {
             grace: self.grace,
             daemon: self.daemon,
             critical: self.critical,
+            adopted: self.adopted,
         };
         let mut builder = std::thread::Builder::new();
         // std panics at a NUL. An adopted thread has its name already: this one is for reports.

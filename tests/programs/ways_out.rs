@@ -109,6 +109,18 @@ mod unix {
         std::thread::spawn(job);
     }
 
+    /// The same, but supervised before it is told.
+    fn adopted(job: impl FnOnce() + Send + 'static) {
+        let (go, gone) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            gone.recv().unwrap();
+            job();
+        });
+        // It leaves the process: there is nobody to tell.
+        drop(Supervisor::global().adopt("adopted", thread, || ()));
+        go.send(()).unwrap();
+    }
+
     struct Logger {
         blocks: bool,
     }
@@ -252,6 +264,11 @@ mod unix {
                     }
                 }));
             }
+            "only a callback on the token" => {
+                let only = Supervisor::new();
+                std::mem::forget(only.stop_token().on_stop(|| say("the token stopped")));
+                std::mem::forget(only); // as a static would keep it: a supervisor that nobody has is gone
+            }
             "the real signature of main" => {
                 // As the drop-in promises: the import is the whole migration.
                 let handle = thread::spawn(|| {
@@ -293,6 +310,17 @@ mod unix {
             "exit on an outsider" => {
                 population();
                 outsider(|| exit(7));
+                deaf();
+            }
+            "exit on an adopted thread" => {
+                population();
+                adopted(|| exit(7));
+                deaf();
+            }
+            "exit on an adopted thread with guard" => {
+                let _guard = guard();
+                population();
+                adopted(|| exit(7));
                 deaf();
             }
             "exit in a shutdown hook" => {
