@@ -7,6 +7,7 @@ mod stop;
 mod supervisor;
 #[allow(unsafe_code)]
 mod sys;
+mod task;
 pub mod terminate;
 pub mod thread;
 
@@ -16,6 +17,7 @@ pub use supervisor::{
     CallbackFault, Cause, EntryKind, EntryReport, ExitStyle, Hook, Order, Outcome, ShutdownReport,
     Supervisor, SupervisorBuilder, WorkerId, WorkerInfo,
 };
+pub use task::{Cancel, Cancelled, Task, TaskError};
 pub use terminate::Terminate;
 pub use thread::spawn;
 

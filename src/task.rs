@@ -1,0 +1,356 @@
+//! A value that something else works on: what pools and background loops give back for what they are handed.
+//!
+//! Whoever works on it implements [`Work`] around a [`Progress`], which holds the outcome and those who wait for it. The handle
+//! only looks, waits and asks; nothing of a user's is called or dropped with the lock held.
+
+use std::any::Any;
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+/// The handle on a job of a pool or on a task of a background loop.
+///
+/// Wait for it on a thread, or `await` it. Dropping it detaches the work, which goes on; [`cancel`](Task::cancel) is what
+/// stops it.
+#[must_use = "dropping it detaches the work: wait for it, or drop it on purpose"]
+pub struct Task<T> {
+    work: Arc<dyn Work<T>>,
+}
+
+/// What [`Task::cancel`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancel {
+    /// It had not begun, and never will.
+    Prevented,
+    /// It has begun, and was asked to stop: a job by its own token, a future by being dropped where it waits. It ends when it
+    /// heeds that.
+    Requested,
+    /// It was over already.
+    TooLate,
+}
+
+/// Why there is no value: the error of [`Task::wait`].
+#[non_exhaustive]
+pub enum TaskError {
+    /// It was not carried out to its end.
+    Cancelled(Cancelled),
+    /// It panicked, with this payload.
+    Panicked(Box<dyn Any + Send>),
+    /// An earlier wait has taken the outcome.
+    Taken,
+}
+
+/// Why work was not carried out to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cancelled {
+    /// Somebody called [`Task::cancel`].
+    OnRequest,
+    /// What was to carry it out was told to stop, or has ended.
+    Ended,
+    /// It would have to be carried out by the thread that waits for it, which would wait for ever.
+    OwnThread,
+}
+
+/// What works on a task, as its handle sees it.
+pub(crate) trait Work<T>: Send + Sync {
+    /// Where the outcome is put.
+    fn progress(&self) -> &Progress<T>;
+
+    /// It was cancelled before it began: lets go of what it would have needed. Called with no lock held, once.
+    fn prevented(&self);
+
+    /// It is asked to stop while it runs. Called with no lock held, each time that somebody cancels.
+    fn requested(&self);
+
+    /// Blocks until it is over, at most until `limit`. True if it is. The place for what a thread that must not just block does
+    /// instead.
+    fn await_over(&self, limit: Option<Instant>) -> Result<bool, Cancelled> {
+        Ok(self.progress().await_over(limit))
+    }
+}
+
+impl<T> Task<T> {
+    pub(crate) fn new(work: Arc<dyn Work<T>>) -> Task<T> {
+        Task { work }
+    }
+
+    /// Blocks until it is over: its value, or why there is none. The outcome is given out once.
+    ///
+    /// # Errors
+    ///
+    /// See [`TaskError`]. A panic of the work is an error here, with its payload, and not a panic.
+    pub fn wait(&self) -> Result<T, TaskError> {
+        match self.work.await_over(None) {
+            Ok(_) => self.work.progress().take(),
+            Err(why) => Err(TaskError::Cancelled(why)),
+        }
+    }
+
+    /// Blocks until it is over, at most for `timeout`. `None` if it is not: then it goes on, and can be waited for again.
+    pub fn wait_timeout(&self, timeout: Duration) -> Option<Result<T, TaskError>> {
+        match self.work.await_over(Instant::now().checked_add(timeout)) {
+            Ok(true) => Some(self.work.progress().take()),
+            Ok(false) => None,
+            Err(why) => Some(Err(TaskError::Cancelled(why))),
+        }
+    }
+
+    /// Whether it is over: whether [`wait`](Task::wait) would return at once.
+    pub fn is_finished(&self) -> bool {
+        self.work.progress().is_over()
+    }
+
+    /// Keeps it from beginning, or asks it to stop if it has begun. The answer says which; waiting for its end is up to the
+    /// caller.
+    pub fn cancel(&self) -> Cancel {
+        match self.work.progress().cancel() {
+            Cancel::Prevented => {
+                self.work.prevented();
+                Cancel::Prevented
+            }
+            Cancel::Requested => {
+                self.work.requested();
+                Cancel::Requested
+            }
+            Cancel::TooLate => Cancel::TooLate,
+        }
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = Result<T, TaskError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.work.progress().poll(context.waker())
+    }
+}
+
+impl<T> fmt::Debug for Task<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task")
+            .field("finished", &self.is_finished())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How far the work is, its outcome, and who waits for it.
+pub(crate) struct Progress<T> {
+    /// A leaf lock.
+    state: Mutex<State<T>>,
+    /// Notified when the work is over, if anybody waits.
+    changed: Condvar,
+}
+
+struct State<T> {
+    phase: Phase,
+    /// There from when the work is over until somebody takes it.
+    outcome: Option<Result<T, TaskError>>,
+    /// How many threads wait: without any, nobody is notified.
+    waiters: u32,
+    /// Of who awaits the handle, which there is one of.
+    waker: Option<Waker>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Waiting,
+    Running,
+    Over,
+}
+
+impl<T> Progress<T> {
+    pub(crate) fn new() -> Progress<T> {
+        Progress {
+            state: Mutex::new(State {
+                phase: Phase::Waiting,
+                outcome: None,
+                waiters: 0,
+                waker: None,
+            }),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// The work begins. False if it must not: it was cancelled.
+    pub(crate) fn begin(&self) -> bool {
+        let mut state = self.state.lock();
+        let may = state.phase == Phase::Waiting;
+        if may {
+            state.phase = Phase::Running;
+        }
+        may
+    }
+
+    /// The work is over. Only the first outcome counts; another is dropped, with no lock held.
+    pub(crate) fn finish(&self, outcome: Result<T, TaskError>) {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Over {
+            drop(state);
+            drop(outcome);
+            return;
+        }
+        state.phase = Phase::Over;
+        state.outcome = Some(outcome);
+        self.tell(state);
+    }
+
+    /// Keeps it from beginning, if it has not begun.
+    fn cancel(&self) -> Cancel {
+        let mut state = self.state.lock();
+        match state.phase {
+            Phase::Waiting => {
+                state.phase = Phase::Over;
+                state.outcome = Some(Err(TaskError::Cancelled(Cancelled::OnRequest)));
+                self.tell(state);
+                Cancel::Prevented
+            }
+            Phase::Running => Cancel::Requested,
+            Phase::Over => Cancel::TooLate,
+        }
+    }
+
+    /// It is over: wakes all who wait, after the lock is free.
+    fn tell(&self, mut state: MutexGuard<'_, State<T>>) {
+        let (waiters, waker) = (state.waiters, state.waker.take());
+        drop(state);
+        if waiters > 0 {
+            self.changed.notify_all();
+        }
+        if let Some(waker) = waker {
+            // A waker is a user's, and may panic; whoever worked on this must not suffer from that.
+            drop(catch_unwind(AssertUnwindSafe(|| waker.wake())));
+        }
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.state.lock().phase == Phase::Over
+    }
+
+    /// Blocks until it is over, at most until `limit`. True if it is.
+    pub(crate) fn await_over(&self, limit: Option<Instant>) -> bool {
+        let mut state = self.state.lock();
+        // Counted under the lock that `finish` takes: it sees us, or we see that it is over.
+        state.waiters += 1;
+        while state.phase != Phase::Over {
+            match limit {
+                None => self.changed.wait(&mut state),
+                Some(limit) => {
+                    if self.changed.wait_until(&mut state, limit).timed_out() {
+                        break;
+                    }
+                }
+            }
+        }
+        state.waiters -= 1;
+        state.phase == Phase::Over
+    }
+
+    /// The outcome of work that is over, for the first who asks.
+    fn take(&self) -> Result<T, TaskError> {
+        let outcome = self.state.lock().outcome.take();
+        outcome.unwrap_or(Err(TaskError::Taken))
+    }
+
+    fn poll(&self, waker: &Waker) -> Poll<Result<T, TaskError>> {
+        // A waker is a user's: cloned and dropped with the lock free.
+        let waker = waker.clone();
+        let old;
+        {
+            let mut state = self.state.lock();
+            if state.phase == Phase::Over {
+                let outcome = state.outcome.take();
+                drop(state);
+                return Poll::Ready(outcome.unwrap_or(Err(TaskError::Taken)));
+            }
+            old = state.waker.replace(waker);
+        }
+        drop(old);
+        Poll::Pending
+    }
+}
+
+impl TaskError {
+    /// Whether it was not carried out to its end.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, TaskError::Cancelled(_))
+    }
+
+    /// The payload, if it panicked.
+    pub fn into_panic(self) -> Option<Box<dyn Any + Send>> {
+        match self {
+            TaskError::Panicked(payload) => Some(payload),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Debug for TaskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TaskError::Cancelled(why) => f.debug_tuple("Cancelled").field(why).finish(),
+            TaskError::Panicked(payload) => {
+                f.debug_tuple("Panicked").field(&message(&**payload)).finish()
+            }
+            TaskError::Taken => f.write_str("Taken"),
+        }
+    }
+}
+
+impl fmt::Display for TaskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TaskError::Cancelled(why) => why.fmt(f),
+            TaskError::Panicked(payload) => {
+                // Quoted, and with control characters escaped: the message is anybody's.
+                write!(f, "the task panicked: {:?}", message(&**payload))
+            }
+            TaskError::Taken => {
+                f.write_str("the task's value was given out already, to an earlier wait")
+            }
+        }
+    }
+}
+
+/// The text of a panic's payload.
+fn message(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a payload that is no string")
+}
+
+impl Error for TaskError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            TaskError::Cancelled(why) => Some(why),
+            _ => None,
+        }
+    }
+}
+
+impl From<Cancelled> for TaskError {
+    fn from(why: Cancelled) -> TaskError {
+        TaskError::Cancelled(why)
+    }
+}
+
+impl fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Cancelled::OnRequest => "the task was cancelled",
+            Cancelled::Ended => "the task was cancelled: what it was to run on has ended, or was told to",
+            Cancelled::OwnThread => {
+                "the task would have to run on the very thread that waits for it: await it there, or wait on another thread"
+            }
+        })
+    }
+}
+
+impl Error for Cancelled {}
