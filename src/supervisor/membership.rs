@@ -175,8 +175,8 @@ impl Core {
         let mut keep = None;
         {
             let mut registry = self.registry.lock();
-            let hook = registry.exit_hooks.remove(&id);
-            let entry = registry.untold.remove(&id);
+            let hook = registry.exit_hooks.remove(id);
+            let entry = registry.untold.remove(id);
             if hook.is_some() || matches!(entry, Some(Entry::Hook(_))) {
                 registry.hooks -= 1;
                 if registry.hooks == 0 && registry.phase == Phase::Running {
@@ -193,7 +193,7 @@ impl Core {
         let removed; // dropped when the lock is free
         {
             let mut registry = self.registry.lock();
-            let untold = registry.untold.remove(&id);
+            let untold = registry.untold.remove(id);
             registry.pending.remove(&id);
             let told = registry.told.iter().position(|told| told.entry.id() == id);
             removed = (untold, told.map(|at| registry.told.remove(at)));
@@ -228,7 +228,7 @@ impl Core {
         {
             let mut registry = self.registry.lock();
             if registry.phase == Phase::Running {
-                removed = (registry.untold.remove(&worker.id), None);
+                removed = (registry.untold.remove(worker.id), None);
             } else {
                 // The record stays until it has been joined and reported.
                 removed = (None, registry.left_behind.remove(&worker.id));
@@ -268,7 +268,7 @@ impl Core {
             registry.cause = Some(cause.clone());
             registry.began = Some(now);
             registry.by_leaver = by_leaver;
-            registry.last_in_time = registry.untold.keys().next_back().copied();
+            registry.last_in_time = registry.untold.newest();
             // Past what an Instant can hold, there is no deadline.
             registry.deadline = now.checked_add(registry.settings.deadline);
             self.set_phase(&mut registry, Phase::Stopping);
@@ -338,7 +338,7 @@ impl Core {
             main.set_gone(Some(Instant::now()));
             let (untold, rouse) = {
                 let mut registry = self.registry.lock();
-                let untold = registry.untold.remove(&main.id);
+                let untold = registry.untold.remove(main.id);
                 (untold, registry.pending.remove(&main.id))
             };
             drop(untold); // with the lock free

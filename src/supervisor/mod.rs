@@ -10,6 +10,7 @@ pub(crate) mod current;
 mod hook;
 mod hooks;
 mod membership;
+mod ordered;
 pub(crate) mod registry;
 mod report;
 mod report_entry;

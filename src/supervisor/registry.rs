@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! - Sequence numbers are drawn with the registry's lock held, so the order of the maps is the order of registration.
+//! - Sequence numbers are drawn with the registry's lock held, so their order is the order of registration.
 //! - An entry is in exactly one place: `untold` while it need not stop, `told` from when the shutdown takes it.
 //! - The phase only moves Running → Stopping → Closed. Nothing is registered once it is Closed (but `on_exit` hooks, until
 //!   they have run).
@@ -24,6 +24,7 @@ use once_cell::sync::OnceCell;
 use parking_lot::{Condvar, Mutex};
 
 use super::hook::HookRecord;
+use super::ordered::Ordered;
 use super::report::{ShutdownReport, WorkerId};
 use super::settings::{ExitStyle, Order, Settings};
 use super::worker::Worker;
@@ -116,7 +117,7 @@ pub(crate) struct Registry {
     /// `main` is on its way out, or some thread is exiting the process.
     pub(crate) leaving: bool,
     /// Not told yet, by sequence number.
-    pub(crate) untold: BTreeMap<WorkerId, Entry>,
+    pub(crate) untold: Ordered<Entry>,
     /// Told, in that order.
     pub(crate) told: Vec<Told>,
     /// Told workers that are still waited for.
@@ -132,7 +133,7 @@ pub(crate) struct Registry {
     /// A nested supervisor that was made late stays open until its parent (or its own `shutdown`) sets this.
     pub(crate) held_open: bool,
     /// The `on_exit` hooks that have not run, by sequence number.
-    pub(crate) exit_hooks: BTreeMap<WorkerId, Arc<HookRecord>>,
+    pub(crate) exit_hooks: Ordered<Arc<HookRecord>>,
     /// No more `on_exit` hooks are taken: the last has been started.
     pub(crate) exit_hooks_over: bool,
     /// When the first `on_exit` hook was started.
@@ -183,7 +184,7 @@ impl Registry {
             deadline: None,
             by_leaver: false,
             leaving: false,
-            untold: BTreeMap::new(),
+            untold: Ordered::new(),
             told: Vec::new(),
             pending: BTreeSet::new(),
             graces: BTreeSet::new(),
@@ -191,7 +192,7 @@ impl Registry {
             left_behind: BTreeMap::new(),
             late_children: Vec::new(),
             held_open,
-            exit_hooks: BTreeMap::new(),
+            exit_hooks: Ordered::new(),
             exit_hooks_over: false,
             exit_hooks_began: None,
             exit_hooks_run: Vec::new(),
@@ -209,7 +210,7 @@ impl Registry {
     /// at once, since whoever is waited for may be waiting for them.
     pub(super) fn may_tell(&self) -> bool {
         let one_by_one = self.settings.order == Order::OneByOne && !self.pending.is_empty();
-        !one_by_one || self.untold.keys().next_back() > self.last_in_time.as_ref()
+        !one_by_one || self.untold.newest() > self.last_in_time
     }
 
     /// By when a terminate callback or `on_shutdown` hook that began at `since` is given up.

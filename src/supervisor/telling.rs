@@ -62,7 +62,7 @@ impl Core {
         if !registry.may_tell() {
             return None;
         }
-        let (id, entry) = registry.untold.pop_last()?;
+        let (id, entry) = registry.untold.pop_newest()?;
         let now = Instant::now();
         if registry.phase == Phase::Stopping && registry.is_late() {
             // Else workers that spawn workers would keep us telling them for ever.
@@ -328,7 +328,7 @@ impl Steps for ExitHooks {
 
     fn take(&self) -> Option<Arc<HookRecord>> {
         let mut registry = self.0.registry.lock();
-        let Some((_, hook)) = registry.exit_hooks.pop_last() else {
+        let Some((_, hook)) = registry.exit_hooks.pop_newest() else {
             registry.exit_hooks_over = true;
             return None;
         };
