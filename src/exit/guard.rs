@@ -64,7 +64,7 @@ impl Guard {
             let job: Job = Box::new(move || callback.terminate());
             parts.main.callback.add(job);
             if parts.main.told().is_some() {
-                parts.main.finish_telling();
+                parts.main.finish_telling(Instant::now());
             }
         }
     }

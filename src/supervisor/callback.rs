@@ -38,8 +38,9 @@ impl Callback {
         }
     }
 
-    /// Runs it on this thread unless somebody did or does. Gives back the panic's message, if it panicked.
-    pub(crate) fn run(&self) -> Option<String> {
+    /// Runs it on this thread unless somebody did or does. `began` is now; what comes back is when it returned (or `began`), and
+    /// the panic's message, if it panicked. So a list of callbacks takes one look at the clock for each.
+    pub(crate) fn run(&self, began: Instant) -> (Instant, Option<String>) {
         let mut job = {
             let mut state = self.state.lock();
             let running = State::Running {
@@ -50,15 +51,15 @@ impl Callback {
                 State::Ready(job) => job,
                 other => {
                     *state = other;
-                    return None;
+                    return (began, None);
                 }
             }
         };
-        let began = Instant::now();
         let mut panic = None;
         loop {
             let result = catch_unwind(AssertUnwindSafe(job));
             panic = panic.or(result.err().map(message_of_panic));
+            let ended = Instant::now();
             let mut state = self.state.lock();
             if let State::Running { hung, next } = &mut *state {
                 if let Some(next) = next.take() {
@@ -70,10 +71,10 @@ impl Callback {
                     Some(message) => Some(CallbackFault::Panicked(message.clone())),
                     None => hung.then_some(CallbackFault::Hung),
                 };
-                let took = began.elapsed();
+                let took = ended.saturating_duration_since(began);
                 *state = State::Ran { took, fault };
             }
-            return panic;
+            return (ended, panic);
         }
     }
 

@@ -4,14 +4,14 @@
 //! the reverse order, so when the seat is dropped every other destructor of the thread is through.
 
 use std::cell::{Cell, RefCell};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::RwLock;
 
 use super::registry::Core;
 use super::report::WorkerId;
-use super::walk::Turn;
 use super::worker::Worker;
 use crate::sys::{self, ThreadIdent};
 
@@ -52,8 +52,17 @@ struct AdoptedThread {
 enum Role {
     /// The thread is this worker.
     Worker(Arc<Worker>),
-    /// The thread runs a callback for a shutdown of this supervisor.
+    /// The thread runs callbacks for a shutdown of this supervisor.
     Callback(Turn),
+}
+
+/// What a callback can learn about its own time.
+#[derive(Clone)]
+pub(crate) struct Turn {
+    /// When it began.
+    pub(crate) since: Instant,
+    /// Set when the thread that runs it is left behind.
+    pub(crate) abandoned: Arc<AtomicBool>,
 }
 
 impl Drop for Seat {
@@ -98,19 +107,41 @@ pub(crate) fn sit_as_worker(core: Arc<Core>, worker: Arc<Worker>) {
     SEAT.with(|seat| *seat.borrow_mut() = Some(Seat(Who { core, role })));
 }
 
-/// Runs `callback` with this thread marked as running a callback for `core`.
-pub(crate) fn as_callback<R>(core: &Arc<Core>, turn: &Turn, callback: impl FnOnce() -> R) -> R {
+/// Runs `callbacks` with this thread marked as running callbacks for `core`; each of them says [`next_turn`] first.
+pub(crate) fn as_helper<R>(
+    core: &Arc<Core>,
+    abandoned: &Arc<AtomicBool>,
+    callbacks: impl FnOnce() -> R,
+) -> R {
+    let turn = Turn {
+        since: Instant::now(),
+        abandoned: Arc::clone(abandoned),
+    };
     let seat = Seat(Who {
         core: Arc::clone(core),
-        role: Role::Callback(turn.clone()),
+        role: Role::Callback(turn),
     });
     let before = SEAT.try_with(|place| place.borrow_mut().replace(seat));
-    let result = callback(); // catches the panics of what it runs
+    let result = callbacks(); // which catch the panics of what they run
     if let Ok(before) = before {
         let ours = SEAT.try_with(|place| std::mem::replace(&mut *place.borrow_mut(), before));
         drop(ours);
     }
     result
+}
+
+/// The next callback of this helper begins.
+pub(crate) fn next_turn(now: Instant) {
+    // Past its thread-locals no thread runs callbacks.
+    let _ = SEAT.try_with(|place| {
+        if let Some(Seat(Who {
+            role: Role::Callback(turn),
+            ..
+        })) = &mut *place.borrow_mut()
+        {
+            turn.since = now;
+        }
+    });
 }
 
 /// The supervisor that this thread works for.

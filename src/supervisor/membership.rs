@@ -148,7 +148,7 @@ impl Core {
     ) -> Result<Arc<HookRecord>, Closed> {
         let mut registry = self.registry.lock();
         let over = match at_exit {
-            true => registry.exit_hooks_over || registry.is_late(),
+            true => registry.exit_hooks_over || registry.is_late(Instant::now()),
             false => registry.phase == Phase::Closed,
         };
         if over {

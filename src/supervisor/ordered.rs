@@ -110,7 +110,9 @@ mod tests {
         let mut random = 0x9e37_79b9_u64;
         let mut next = 2;
         for round in 0..20_000_u64 {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
             let pick = random >> 33;
             match pick % 8 {
                 // More of one kind for a while, so that it grows and shrinks.

@@ -246,9 +246,8 @@ impl Registry {
     }
 
     /// Past the deadline.
-    pub(super) fn is_late(&self) -> bool {
-        self.deadline
-            .is_some_and(|deadline| deadline <= Instant::now())
+    pub(super) fn is_late(&self, now: Instant) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= now)
     }
 
     /// What a worker is told at `now`, and by when it must be done.

@@ -168,7 +168,7 @@ impl Core {
                 self.set_phase(&mut registry, Phase::Closed);
                 return true;
             }
-            if registry.is_late() {
+            if registry.is_late(now) {
                 // Nobody registers any more; what is untold is told, and nothing is waited for.
                 self.set_phase(&mut registry, Phase::Closed);
                 registry.pending.clear();

@@ -9,11 +9,10 @@ use std::time::{Duration, Instant};
 use log::Level;
 use parking_lot::Mutex;
 
-use super::current;
 use super::hook::HookRecord;
 use super::registry::{ChildRecord, Core, Entry, Phase, Told};
 use super::report::EntryKind;
-use super::walk::{walk, Steps, Turn};
+use super::walk::{walk, Steps};
 use super::worker::Worker;
 use crate::base::apart::apart;
 use crate::base::cause::Cause;
@@ -35,12 +34,12 @@ impl Core {
     pub(super) fn tell_all(self: &Arc<Core>) {
         // Tokens and unparks call nobody, so this thread can do that much itself; from the first callback on a helper does
         // the rest, in case it hangs.
-        while let Some(entry) = self.take_untold() {
+        while let Some(entry) = self.take_untold(Instant::now()) {
             let quiet = match &entry {
                 Entry::Worker(worker) => {
                     let quiet = !worker.has_callbacks();
                     if quiet {
-                        worker.finish_telling(); // only the unpark is left
+                        worker.finish_telling(Instant::now()); // only the unpark is left
                     }
                     quiet
                 }
@@ -56,15 +55,14 @@ impl Core {
         }
     }
 
-    /// Takes the newest entry that has not been told, and books it as told. Of a worker, the token is tripped.
-    fn take_untold(&self) -> Option<Entry> {
+    /// Takes the newest entry that has not been told, and books it as told at `now`. Of a worker, the token is tripped.
+    fn take_untold(&self, now: Instant) -> Option<Entry> {
         let mut registry = self.registry.lock();
         if !registry.may_tell() {
             return None;
         }
         let (id, entry) = registry.untold.pop_newest()?;
-        let now = Instant::now();
-        if registry.phase == Phase::Stopping && registry.is_late() {
+        if registry.phase == Phase::Stopping && registry.is_late(now) {
             // Else workers that spawn workers would keep us telling them for ever.
             self.set_phase(&mut registry, Phase::Closed);
         }
@@ -156,23 +154,29 @@ impl Telling {
 impl Steps for Telling {
     type Step = Step;
 
-    fn take(&self) -> Option<Step> {
+    fn take(&self, now: Instant) -> Option<Step> {
         if let Some(step) = self.next.lock().take() {
             return Some(step);
         }
-        self.core.take_untold().map(Step::Entry)
+        self.core.take_untold(now).map(Step::Entry)
     }
 
-    fn run(&self, step: &Step, turn: &Turn) {
-        current::as_callback(&self.core, turn, || match step {
+    fn run(&self, step: &Step, now: Instant) -> Instant {
+        match step {
             Step::OwnToken(tripped) => tripped.run(),
             Step::Entry(Entry::Worker(worker)) => {
-                worker.finish_telling();
+                let ended = worker.finish_telling(now);
                 self.core.settle(worker);
+                return ended;
             }
-            Step::Entry(Entry::Hook(hook)) => run_hook(hook),
+            Step::Entry(Entry::Hook(hook)) => return run_hook(hook, now),
             Step::Entry(Entry::Child(child)) => self.core.shut_down_child(child),
-        });
+        }
+        Instant::now()
+    }
+
+    fn core(&self) -> &Arc<Core> {
+        &self.core
     }
 
     fn limit(&self, step: &Step, since: Instant) -> Option<Instant> {
@@ -225,7 +229,7 @@ pub(crate) fn tell_worker(core: &Arc<Core>, worker: &Arc<Worker>, stop: Stop) {
             worker: Mutex::new(Some(Arc::clone(worker))),
         });
     } else {
-        worker.finish_telling(); // only the unpark is left
+        worker.finish_telling(Instant::now()); // only the unpark is left
     }
 }
 
@@ -238,13 +242,18 @@ struct OneWorker {
 impl Steps for OneWorker {
     type Step = Arc<Worker>;
 
-    fn take(&self) -> Option<Arc<Worker>> {
+    fn take(&self, _now: Instant) -> Option<Arc<Worker>> {
         self.worker.lock().take()
     }
 
-    fn run(&self, worker: &Arc<Worker>, turn: &Turn) {
-        current::as_callback(&self.core, turn, || worker.finish_telling());
+    fn run(&self, worker: &Arc<Worker>, now: Instant) -> Instant {
+        let ended = worker.finish_telling(now);
         self.core.settle(worker);
+        ended
+    }
+
+    fn core(&self) -> &Arc<Core> {
+        &self.core
     }
 
     fn limit(&self, _worker: &Arc<Worker>, since: Instant) -> Option<Instant> {
@@ -279,7 +288,7 @@ impl Expire for TimeLimit {
         if worker.has_callbacks() {
             apart(move || tell_worker(&core, &worker, Stop::now(StopReason::TimeLimit)));
         } else {
-            worker.finish_telling();
+            worker.finish_telling(Instant::now());
         }
     }
 }
@@ -291,10 +300,11 @@ fn give_up_worker(worker: &Worker) {
     }
 }
 
-fn run_hook(hook: &HookRecord) {
-    if let Some(message) = hook.callback.run() {
-        logging::callback_panicked(hook.kind.label(), Some(&hook.name), &message);
-    }
+fn run_hook(hook: &HookRecord, now: Instant) -> Instant {
+    let (ended, panic) = hook.callback.run(now);
+    let Some(message) = panic else { return ended };
+    logging::callback_panicked(hook.kind.label(), Some(&hook.name), &message);
+    Instant::now()
 }
 
 fn give_up_hook(hook: &HookRecord) {
@@ -326,24 +336,28 @@ pub(super) struct ExitHooks(pub(super) Arc<Core>);
 impl Steps for ExitHooks {
     type Step = Arc<HookRecord>;
 
-    fn take(&self) -> Option<Arc<HookRecord>> {
+    fn take(&self, now: Instant) -> Option<Arc<HookRecord>> {
         let mut registry = self.0.registry.lock();
         let Some((_, hook)) = registry.exit_hooks.pop_newest() else {
             registry.exit_hooks_over = true;
             return None;
         };
         registry.hook_started();
-        registry.exit_hooks_began.get_or_insert_with(Instant::now);
+        registry.exit_hooks_began.get_or_insert(now);
         registry.exit_hooks_run.push(Told {
             entry: Entry::Hook(Arc::clone(&hook)),
-            at: Instant::now(),
+            at: now,
             child: None,
         });
         Some(hook)
     }
 
-    fn run(&self, hook: &Arc<HookRecord>, turn: &Turn) {
-        current::as_callback(&self.0, turn, || run_hook(hook));
+    fn run(&self, hook: &Arc<HookRecord>, now: Instant) -> Instant {
+        run_hook(hook, now)
+    }
+
+    fn core(&self) -> &Arc<Core> {
+        &self.0
     }
 
     fn limit(&self, _hook: &Arc<HookRecord>, since: Instant) -> Option<Instant> {

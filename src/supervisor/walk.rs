@@ -10,29 +10,25 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::current;
+use super::registry::Core;
+
 /// A list of steps. Steps are taken one at a time, in order, by one thread after another.
 pub(crate) trait Steps: Send + Sync + 'static {
     type Step: Clone + Send + 'static;
 
-    /// Takes the next step off the list. Called with the walk's lock held, so it must not block for long.
-    fn take(&self) -> Option<Self::Step>;
-    /// Carries it out. May hang; does not panic.
-    fn run(&self, step: &Self::Step, turn: &Turn);
+    /// Takes the next step off the list, at `now`. Called with the walk's lock held, so it must not block for long.
+    fn take(&self, now: Instant) -> Option<Self::Step>;
+    /// Carries it out, beginning at `now`, and says when it was through. May hang; does not panic.
+    fn run(&self, step: &Self::Step, now: Instant) -> Instant;
+    /// Whom the steps are carried out for.
+    fn core(&self) -> &Arc<Core>;
     /// By when a step that began at `since` is given up; `None` for never.
     fn limit(&self, step: &Self::Step, since: Instant) -> Option<Instant>;
     /// How long most steps get: the watcher, who is asleep, is woken for a step only if it would oversleep that.
     fn usual_limit(&self) -> Duration;
     /// Its time is up and it is still running.
     fn give_up(&self, step: Self::Step);
-}
-
-/// What a step can learn about its own time.
-#[derive(Clone)]
-pub(crate) struct Turn {
-    /// When the step began.
-    pub(crate) since: Instant,
-    /// Set when the helper that runs it is left behind.
-    pub(crate) abandoned: Arc<AtomicBool>,
 }
 
 /// What the watcher and the helpers share.
@@ -47,8 +43,10 @@ struct Walk<S: Steps> {
 struct State<T> {
     /// Which helper may take steps; one that was left behind finds another number here.
     turn: u64,
+    /// Set when the present helper is left behind.
+    abandoned: Arc<AtomicBool>,
     /// The step that is being carried out, and since when.
-    current: Option<(T, Turn)>,
+    current: Option<(T, Instant)>,
     /// The list is at its end.
     ended: bool,
     /// When the watcher will look again; `None` if only when it is notified.
@@ -65,6 +63,7 @@ pub(crate) fn walk<S: Steps>(steps: S) {
         steps,
         state: Mutex::new(State {
             turn: 0,
+            abandoned: Arc::default(),
             current: None,
             ended: false,
             asleep_until: None,
@@ -76,9 +75,9 @@ pub(crate) fn walk<S: Steps>(steps: S) {
         let helper = Arc::clone(&walk);
         let started = std::thread::Builder::new()
             .name("sundown".into())
-            .spawn(move || helper.take_steps(turn));
+            .spawn(move || helper.help(turn));
         if started.is_err() {
-            walk.take_steps(turn);
+            walk.help(turn);
             return;
         }
         if walk.watch() {
@@ -90,52 +89,49 @@ pub(crate) fn walk<S: Steps>(steps: S) {
 
 impl<S: Steps> Walk<S> {
     /// Takes steps as long as it is this helper's turn.
+    fn help(&self, turn: u64) {
+        let abandoned = Arc::clone(&self.state.lock().abandoned);
+        current::as_helper(self.steps.core(), &abandoned, || self.take_steps(turn));
+    }
+
     fn take_steps(&self, turn: u64) {
-        let mut finished;
-        let abandoned = Arc::new(AtomicBool::new(false));
+        let mut now = Instant::now();
         loop {
-            let (step, turn) = {
+            let (step, finished) = {
                 let mut state = self.state.lock();
                 if state.turn != turn {
                     return;
                 }
-                let next = self.steps.take();
+                let next = self.steps.take(now);
                 // The step that was carried out is dropped with the lock free.
-                finished = state.current.take();
-                match next {
-                    Some(step) => {
-                        let turn = Turn {
-                            since: Instant::now(),
-                            abandoned: Arc::clone(&abandoned),
-                        };
-                        state.current = Some((step.clone(), turn.clone()));
-                        // The watcher sleeps until a step's limit, or at first until that of this helper's start: for the first
-                        // step it must know the true limit. A limit that does not fit into an Instant is none.
-                        let due = match &finished {
-                            None => self.steps.limit(&step, turn.since),
-                            Some(_) => turn.since.checked_add(self.usual_limit),
-                        };
-                        let oversleeps = match (state.asleep_until, due) {
-                            (Some(until), Some(due)) => until > due,
-                            (None, Some(_)) => true,
-                            (_, None) => false,
-                        };
-                        if oversleeps {
-                            state.asleep_until = due;
-                            self.changed.notify_all();
-                        }
-                        (step, turn)
-                    }
-                    None => {
-                        state.ended = true;
-                        drop(state);
-                        self.changed.notify_all();
-                        return;
-                    }
+                let finished = state.current.take();
+                let Some(step) = next else {
+                    state.ended = true;
+                    drop(state);
+                    self.changed.notify_all();
+                    return;
+                };
+                state.current = Some((step.clone(), now));
+                // The watcher sleeps until a step's limit, or at first until that of this helper's start: for the first step
+                // it must know the true limit. A limit that does not fit into an Instant is none.
+                let due = match &finished {
+                    None => self.steps.limit(&step, now),
+                    Some(_) => now.checked_add(self.usual_limit),
+                };
+                let oversleeps = match (state.asleep_until, due) {
+                    (Some(until), Some(due)) => until > due,
+                    (None, Some(_)) => true,
+                    (_, None) => false,
+                };
+                if oversleeps {
+                    state.asleep_until = due;
+                    self.changed.notify_all();
                 }
+                (step, finished)
             };
             drop(finished);
-            self.steps.run(&step, &turn);
+            current::next_turn(now);
+            now = self.steps.run(&step, now);
         }
     }
 
@@ -148,7 +144,7 @@ impl<S: Steps> Walk<S> {
                 return true;
             }
             let limit = match &state.current {
-                Some((step, turn)) => self.steps.limit(step, turn.since),
+                Some((step, since)) => self.steps.limit(step, *since),
                 None => Some(started + START_LIMIT),
             };
             state.asleep_until = limit;
@@ -162,10 +158,11 @@ impl<S: Steps> Walk<S> {
             }
             state.turn += 1;
             let current = state.current.take();
+            let abandoned = std::mem::take(&mut state.abandoned);
             drop(state);
-            if let Some((step, turn)) = current {
-                // Relaxed: a hint for the step, which orders nothing.
-                turn.abandoned.store(true, Ordering::Relaxed);
+            // Relaxed: a hint for the step, which orders nothing.
+            abandoned.store(true, Ordering::Relaxed);
+            if let Some((step, _)) = current {
                 self.steps.give_up(step);
             }
             return false;

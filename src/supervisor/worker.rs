@@ -205,19 +205,25 @@ impl Worker {
     ///
     /// The unpark comes last: a worker that loops over "is my flag set? else park" would otherwise wake before its callback has
     /// set the flag, park again, and never be woken. If a callback hangs, `give_up_telling` unparks.
-    pub(crate) fn finish_telling(&self) {
+    ///
+    /// `began` is now; what comes back is when it was through.
+    pub(crate) fn finish_telling(&self, mut began: Instant) -> Instant {
         let tripped = self.progress.lock().tripped.clone();
         if let Some(tripped) = tripped {
             tripped.run();
+            began = Instant::now();
         }
-        if let Some(message) = self.callback.run() {
+        let (mut ended, panic) = self.callback.run(began);
+        if let Some(message) = panic {
             logging::callback_panicked(
                 self.traits.kind.label(),
                 self.traits.name.as_deref(),
                 &message,
             );
+            ended = Instant::now();
         }
         self.unpark();
+        ended
     }
 
     /// The time for telling it is up. True if a callback was indeed still running.
