@@ -1,0 +1,15 @@
+//! Spawns and joins threads that do nothing: what callgrind counts.
+
+fn main() {
+    let mut words = std::env::args().skip(1);
+    let what = words.next().expect("sundown or std");
+    let threads: usize = words.next().expect("how many").parse().expect("a number");
+    for _ in 0..threads {
+        match what.as_str() {
+            "std" => std::thread::spawn(|| ()).join().expect("it does not panic"),
+            _ => sundown::thread::spawn(|| ())
+                .join()
+                .expect("it does not panic"),
+        }
+    }
+}

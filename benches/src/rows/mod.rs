@@ -1,0 +1,18 @@
+//! What is measured, one file for each kind of work.
+
+pub mod entries;
+pub mod memory;
+pub mod shutdown;
+pub mod signal;
+pub mod size;
+pub mod spawn;
+pub mod token;
+pub mod waiters;
+
+use std::process::Command;
+
+/// A program that is built with this one.
+pub fn program(name: &str) -> Command {
+    let this = std::env::current_exe().expect("a path");
+    Command::new(this.with_file_name(name))
+}

@@ -1,0 +1,110 @@
+//! Spawn and join of threads that do nothing.
+
+use std::process::Command;
+use std::time::Duration;
+
+use crate::measure::{ratios, side, time};
+use crate::table::Table;
+
+/// How many threads one side starts in one round.
+const THREADS: usize = 400;
+
+pub fn timed(table: &mut Table) {
+    for spawners in [1, 8] {
+        let each = THREADS / spawners;
+        let work = format!(
+            "spawn + join, {spawners} spawning thread{}",
+            if spawners == 1 { "" } else { "s" }
+        );
+        let ours = side("sundown", || {
+            from(spawners, || {
+                for _ in 0..each {
+                    sundown::thread::spawn(|| ()).join().unwrap();
+                }
+            })
+        });
+        let std = side("`std::thread`", || {
+            from(spawners, || {
+                for _ in 0..each {
+                    std::thread::spawn(|| ()).join().unwrap();
+                }
+            })
+        });
+        let crossbeam = side("`crossbeam` scope", || {
+            from(spawners, || {
+                for _ in 0..each {
+                    crossbeam_utils::thread::scope(|s| s.spawn(|_| ()).join().unwrap()).unwrap();
+                }
+            })
+        });
+        for (peer, ratio) in ratios(60, ours, vec![std, crossbeam]) {
+            let aim = if peer == "`std::thread`" {
+                "≤ 1.03"
+            } else {
+                ""
+            };
+            table.ratio(&work, peer, aim, ratio);
+        }
+    }
+}
+
+/// Runs `job` on so many threads of std's at once.
+fn from(spawners: usize, job: impl Fn() + Sync) -> Duration {
+    if spawners == 1 {
+        return time(job);
+    }
+    time(|| {
+        std::thread::scope(|s| {
+            for _ in 0..spawners {
+                s.spawn(&job);
+            }
+        })
+    })
+}
+
+/// Instructions that one spawn + join costs more than std's, in user space.
+pub fn counted(table: &mut Table) {
+    let work = "instructions added to one spawn + join";
+    match instructions_added() {
+        Ok(count) => table.figure(
+            work,
+            "`std::thread`, callgrind",
+            "≤ 600",
+            format!("{count:.0}"),
+        ),
+        Err(error) => table.figure(
+            work,
+            "`std::thread`, callgrind",
+            "≤ 600",
+            format!("not counted: {error}"),
+        ),
+    }
+}
+
+pub fn instructions_added() -> Result<f64, String> {
+    const FEW: usize = 100;
+    const MANY: usize = 1100;
+    // The difference of two runs takes the program's own start and end out.
+    let each = |what: &str| -> Result<f64, String> {
+        let (few, many) = (instructions(what, FEW)?, instructions(what, MANY)?);
+        Ok((many - few) / (MANY - FEW) as f64)
+    };
+    Ok(each("sundown")? - each("std")?)
+}
+
+fn instructions(what: &str, threads: usize) -> Result<f64, String> {
+    let program = super::program("spawn_join");
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(program.get_program())
+        .args([what, &threads.to_string()])
+        .output()
+        .map_err(|error| format!("valgrind: {error}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let count = said
+        .lines()
+        .find_map(|line| line.split("Collected : ").nth(1));
+    count
+        .and_then(|count| count.trim().parse().ok())
+        .ok_or_else(|| format!("no count in {said}"))
+}
