@@ -140,7 +140,7 @@ impl Core {
         }
         self.collect();
         if self.has_exit_hooks() {
-            walk(ExitHooks(Arc::clone(self)));
+            walk(ExitHooks(Arc::clone(self)), None);
         }
         self.conclude()
     }

@@ -7,7 +7,6 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use log::Level;
-use parking_lot::Mutex;
 
 use super::hook::HookRecord;
 use super::registry::{ChildRecord, Core, Entry, Phase, Told};
@@ -26,7 +25,7 @@ impl Core {
     pub(super) fn tell_own_token(self: &Arc<Core>) {
         let tripped = self.registry.lock().tripped.clone();
         if let Some(tripped) = tripped.filter(|tripped| !tripped.is_quiet()) {
-            walk(Telling::beginning_with(self, Step::OwnToken(tripped)));
+            walk(Telling(Arc::clone(self)), Some(Step::OwnToken(tripped)));
         }
     }
 
@@ -50,7 +49,7 @@ impl Core {
                 Entry::Hook(_) => false,
             };
             if !quiet {
-                walk(Telling::beginning_with(self, Step::Entry(entry)));
+                walk(Telling(Arc::clone(self)), Some(Step::Entry(entry)));
             }
         }
     }
@@ -136,29 +135,13 @@ pub(super) enum Step {
 }
 
 /// The entries that are to be told, as steps.
-struct Telling {
-    core: Arc<Core>,
-    /// What comes before the rest of the list: the step that this began with, then one of which a part hung.
-    next: Mutex<Option<Step>>,
-}
-
-impl Telling {
-    fn beginning_with(core: &Arc<Core>, step: Step) -> Telling {
-        Telling {
-            core: Arc::clone(core),
-            next: Mutex::new(Some(step)),
-        }
-    }
-}
+struct Telling(Arc<Core>);
 
 impl Steps for Telling {
     type Step = Step;
 
     fn take(&self, now: Instant) -> Option<Step> {
-        if let Some(step) = self.next.lock().take() {
-            return Some(step);
-        }
-        self.core.take_untold(now).map(Step::Entry)
+        self.0.take_untold(now).map(Step::Entry)
     }
 
     fn run(&self, step: &Step, now: Instant) -> Instant {
@@ -166,44 +149,41 @@ impl Steps for Telling {
             Step::OwnToken(tripped) => tripped.run(),
             Step::Entry(Entry::Worker(worker)) => {
                 let ended = worker.finish_telling(now);
-                self.core.settle(worker);
+                self.0.settle(worker);
                 return ended;
             }
             Step::Entry(Entry::Hook(hook)) => return run_hook(hook, now),
-            Step::Entry(Entry::Child(child)) => self.core.shut_down_child(child),
+            Step::Entry(Entry::Child(child)) => self.0.shut_down_child(child),
         }
         Instant::now()
     }
 
     fn core(&self) -> &Arc<Core> {
-        &self.core
+        &self.0
     }
 
     fn limit(&self, step: &Step, since: Instant) -> Option<Instant> {
         if let Step::Entry(Entry::Child(child)) = step {
             return child.core.upgrade().and_then(|core| child_limit(&core));
         }
-        self.core.registry.lock().telling_limit(since)
+        self.0.registry.lock().telling_limit(since)
     }
 
     fn usual_limit(&self) -> Duration {
-        self.core.registry.lock().settings.callback_limit()
+        self.0.registry.lock().settings.callback_limit()
     }
 
-    fn give_up(&self, step: Step) {
+    fn give_up(&self, step: Step) -> Option<Step> {
+        // One of its callbacks hangs; if there are others they still run, on the next helper.
         let more = match &step {
             Step::OwnToken(tripped) => {
-                let name = self
-                    .core
-                    .name
-                    .get()
-                    .map_or("the supervisor", |name| &**name);
+                let name = self.0.name.get().map_or("the supervisor", |name| &**name);
                 say_hung("a callback on the stop token of", name);
                 !tripped.is_quiet()
             }
             Step::Entry(Entry::Worker(worker)) => {
                 give_up_worker(worker);
-                self.core.settle(worker);
+                self.0.settle(worker);
                 worker.has_callbacks()
             }
             Step::Entry(Entry::Hook(hook)) => {
@@ -212,10 +192,7 @@ impl Steps for Telling {
             }
             Step::Entry(Entry::Child(_)) => false, // its own report says who hangs in it
         };
-        if more {
-            // One of its callbacks hangs; the others still run, on the next helper.
-            *self.next.lock() = Some(step);
-        }
+        more.then_some(step)
     }
 }
 
@@ -224,36 +201,30 @@ impl Steps for Telling {
 pub(crate) fn tell_worker(core: &Arc<Core>, worker: &Arc<Worker>, stop: Stop) {
     worker.trip(stop);
     if worker.has_callbacks() {
-        walk(OneWorker {
-            core: Arc::clone(core),
-            worker: Mutex::new(Some(Arc::clone(worker))),
-        });
+        walk(OneWorker(Arc::clone(core)), Some(Arc::clone(worker)));
     } else {
         worker.finish_telling(Instant::now()); // only the unpark is left
     }
 }
 
 /// A list of one: a worker that is told outside a shutdown.
-struct OneWorker {
-    core: Arc<Core>,
-    worker: Mutex<Option<Arc<Worker>>>,
-}
+struct OneWorker(Arc<Core>);
 
 impl Steps for OneWorker {
     type Step = Arc<Worker>;
 
     fn take(&self, _now: Instant) -> Option<Arc<Worker>> {
-        self.worker.lock().take()
+        None // it is the first step, and the last
     }
 
     fn run(&self, worker: &Arc<Worker>, now: Instant) -> Instant {
         let ended = worker.finish_telling(now);
-        self.core.settle(worker);
+        self.0.settle(worker);
         ended
     }
 
     fn core(&self) -> &Arc<Core> {
-        &self.core
+        &self.0
     }
 
     fn limit(&self, _worker: &Arc<Worker>, since: Instant) -> Option<Instant> {
@@ -261,15 +232,13 @@ impl Steps for OneWorker {
     }
 
     fn usual_limit(&self) -> Duration {
-        self.core.registry.lock().settings.callback_limit()
+        self.0.registry.lock().settings.callback_limit()
     }
 
-    fn give_up(&self, worker: Arc<Worker>) {
+    fn give_up(&self, worker: Arc<Worker>) -> Option<Arc<Worker>> {
         give_up_worker(&worker);
-        self.core.settle(&worker);
-        if worker.has_callbacks() {
-            *self.worker.lock() = Some(worker);
-        }
+        self.0.settle(&worker);
+        worker.has_callbacks().then_some(worker)
     }
 }
 
@@ -368,7 +337,8 @@ impl Steps for ExitHooks {
         self.0.registry.lock().settings.callback_limit()
     }
 
-    fn give_up(&self, hook: Arc<HookRecord>) {
+    fn give_up(&self, hook: Arc<HookRecord>) -> Option<Arc<HookRecord>> {
         give_up_hook(&hook);
+        None
     }
 }

@@ -27,8 +27,8 @@ pub(crate) trait Steps: Send + Sync + 'static {
     fn limit(&self, step: &Self::Step, since: Instant) -> Option<Instant>;
     /// How long most steps get: the watcher, who is asleep, is woken for a step only if it would oversleep that.
     fn usual_limit(&self) -> Duration;
-    /// Its time is up and it is still running.
-    fn give_up(&self, step: Self::Step);
+    /// Its time is up and it is still running. What is left of it, if another helper can go on with that.
+    fn give_up(&self, step: Self::Step) -> Option<Self::Step>;
 }
 
 /// What the watcher and the helpers share.
@@ -45,6 +45,8 @@ struct State<T> {
     turn: u64,
     /// Set when the present helper is left behind.
     abandoned: Arc<AtomicBool>,
+    /// What comes before the rest of the list: the step that this began with, then one of which a part hung.
+    next: Option<T>,
     /// The step that is being carried out, and since when.
     current: Option<(T, Instant)>,
     /// The list is at its end.
@@ -56,14 +58,15 @@ struct State<T> {
 /// How long a helper that has been started may take to begin with its first step, on a machine that is very busy.
 const START_LIMIT: Duration = Duration::from_secs(1);
 
-/// Carries out all steps. Returns when the last has returned or was given up.
-pub(crate) fn walk<S: Steps>(steps: S) {
+/// Carries out all steps, this one first. Returns when the last has returned or was given up.
+pub(crate) fn walk<S: Steps>(steps: S, first: Option<S::Step>) {
     let walk = Arc::new(Walk {
         usual_limit: steps.usual_limit(),
         steps,
         state: Mutex::new(State {
             turn: 0,
             abandoned: Arc::default(),
+            next: first,
             current: None,
             ended: false,
             asleep_until: None,
@@ -102,7 +105,7 @@ impl<S: Steps> Walk<S> {
                 if state.turn != turn {
                     return;
                 }
-                let next = self.steps.take(now);
+                let next = state.next.take().or_else(|| self.steps.take(now));
                 // The step that was carried out is dropped with the lock free.
                 let finished = state.current.take();
                 let Some(step) = next else {
@@ -163,7 +166,9 @@ impl<S: Steps> Walk<S> {
             // Relaxed: a hint for the step, which orders nothing.
             abandoned.store(true, Ordering::Relaxed);
             if let Some((step, _)) = current {
-                self.steps.give_up(step);
+                let rest = self.steps.give_up(step);
+                // Nobody takes steps just now: it is no helper's turn.
+                self.state.lock().next = rest;
             }
             return false;
         }
