@@ -185,15 +185,13 @@ fn look<R>(with: impl FnOnce(&Who) -> R) -> Option<R> {
     let seated = SEAT.try_with(|seat| seat.borrow().as_ref().and_then(|seat| take(&seat.0)));
     match seated {
         Ok(Some(result)) => Some(result),
+        _ if ADOPTED_COUNT.load(Ordering::Relaxed) == 0 => None,
         _ => take(&adopted()?),
     }
 }
 
 /// What this thread is, if it was adopted.
 fn adopted() -> Option<Who> {
-    if ADOPTED_COUNT.load(Ordering::Relaxed) == 0 {
-        return None;
-    }
     let adopted = ADOPTED.read();
     let this = adopted.iter().find(|thread| thread.ident.is_current())?;
     Some(Who {

@@ -207,7 +207,7 @@ impl Core {
         if !self.is_ours() {
             return;
         }
-        if worker.ended().is_none() {
+        if !worker.is_finished() {
             // Its thread-locals are destroyed though its closure has not ended: it is leaving the process, and what
             // follows (the atexit handler) runs on this very thread.
             self.exclude(worker);
@@ -220,7 +220,7 @@ impl Core {
     /// Lets the record of a worker go that is gone, and of which no callback runs: called when either may have come true. Each
     /// caller first does its part and then looks at the other's, so at least one of them sees both.
     pub(crate) fn settle(&self, worker: &Worker) {
-        if !worker.is_gone() || worker.is_being_told() {
+        if !worker.is_over() {
             return;
         }
         let removed; // dropped when the lock is free

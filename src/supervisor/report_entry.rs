@@ -93,7 +93,7 @@ fn outcome_of(worker: &Worker, late: bool) -> Outcome {
         return Outcome::Straggler;
     }
     match worker.ended() {
-        Some(End::Panicked(message)) if worker.is_gone() => Outcome::Panicked(message),
+        Some(End::Panicked(message)) if worker.is_gone() => Outcome::Panicked(message.into()),
         _ if worker.is_gone() => Outcome::Finished,
         _ if worker.is_caller() => Outcome::Caller,
         _ if worker.traits.daemon => Outcome::Daemon,

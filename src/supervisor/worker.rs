@@ -43,8 +43,6 @@ pub(crate) struct Worker {
     pub(crate) callback: Callback,
     /// When it was registered.
     pub(crate) began: Instant,
-    /// The thread to unpark and to show; set when it has been started.
-    thread: OnceCell<Thread>,
     /// It waits for its own supervisor's shutdown, or it is leaving the process: nobody waits for it.
     caller: AtomicBool,
     /// Its closure has returned and the value is stored.
@@ -53,21 +51,17 @@ pub(crate) struct Worker {
     /// Notified when `progress` has come further: gone, or joined.
     changed: Condvar,
     /// The timer of its time limit.
-    timer: OnceCell<(TimerKey, Arc<dyn Expire>)>,
+    timer: OnceCell<Box<(TimerKey, Arc<dyn Expire>)>>,
 }
 
 /// How far a worker has come.
 struct Progress {
-    /// When it was told to stop.
-    told: Option<Instant>,
-    /// How it was told.
-    stop: Option<Stop>,
+    /// The thread to unpark; there once it has been started.
+    thread: Option<Thread>,
+    /// There once it has been told to stop. Boxed, since most of a program's life it is not.
+    told: Option<Box<Told>>,
     /// Its own stop source, made when somebody first asks for a token.
     source: Option<StopSource>,
-    /// The tripped token, with callbacks that may be left to run.
-    tripped: Option<Tripped>,
-    /// A callback of its token did not return within its limit.
-    token_hangs: bool,
     /// How its closure ended.
     end: Option<End>,
     /// Its code and its thread-locals are through; with the time, if anyone wanted to know.
@@ -76,11 +70,21 @@ struct Progress {
     native: Native,
 }
 
+/// How a worker was told to stop.
+struct Told {
+    at: Instant,
+    stop: Stop,
+    /// The tripped token, with callbacks that may be left to run.
+    tripped: Option<Tripped>,
+    /// A callback of its token did not return within its limit.
+    token_hangs: bool,
+}
+
 /// How a worker's closure ended.
 #[derive(Clone)]
 pub(crate) enum End {
     Returned,
-    Panicked(String),
+    Panicked(Box<str>),
 }
 
 impl End {
@@ -93,7 +97,7 @@ impl End {
     }
 
     pub(crate) fn panicked(payload: &(dyn std::any::Any + Send)) -> End {
-        End::Panicked(describe_panic(payload))
+        End::Panicked(describe_panic(payload).into())
     }
 }
 
@@ -117,15 +121,12 @@ impl Worker {
             traits,
             callback: Callback::new(callback),
             began: Instant::now(),
-            thread: adopted.map_or_else(OnceCell::new, OnceCell::with_value),
             caller: AtomicBool::new(false),
             finished: AtomicBool::new(false),
             progress: Mutex::new(Progress {
+                thread: adopted,
                 told: None,
-                stop: None,
                 source: None,
-                tripped: None,
-                token_hangs: false,
                 end: None,
                 gone: None,
                 native: Native::Absent,
@@ -137,25 +138,30 @@ impl Worker {
 
     // ---- starting
 
-    /// The thread runs, and we may join it.
-    pub(crate) fn attach(&self, thread: JoinHandle<()>) {
-        self.attach_thread(thread.thread().clone());
-        self.progress.lock().native = Native::Attached(NativeThread::of(thread));
+    /// The thread runs, and we may join it. Gives the thread that is the worker: this one, or the adopted one.
+    pub(crate) fn attach(&self, thread: JoinHandle<()>) -> Thread {
+        let shown = thread.thread().clone();
+        self.attach_as(shown, Native::Attached(NativeThread::of(thread)))
     }
 
     /// The thread runs, and somebody else joins it.
     pub(crate) fn attach_thread(&self, thread: Thread) {
-        // Only the spawner sets it, once; that of an adopted thread is there already, and stays.
-        let _ = self.thread.set(thread);
-        // Told before we knew its thread: the unpark is still owed. The lock orders this against `trip`: either it saw
-        // the thread, or we see that it was told.
-        if self.progress.lock().told.is_some() {
-            self.unpark();
-        }
+        self.attach_as(thread, Native::Absent);
     }
 
-    pub(crate) fn thread(&self) -> Option<&Thread> {
-        self.thread.get()
+    fn attach_as(&self, thread: Thread, native: Native) -> Thread {
+        let mut progress = self.progress.lock();
+        progress.native = native;
+        // That of an adopted thread is there already, and stays.
+        let thread = progress.thread.get_or_insert(thread).clone();
+        // Told before we knew its thread: the unpark is still owed. The lock orders this against `trip`: either whoever told it
+        // saw the thread, or we see that it was told.
+        let owed = progress.told.is_some();
+        drop(progress);
+        if owed {
+            thread.unpark();
+        }
+        thread
     }
 
     // ---- being told
@@ -163,7 +169,7 @@ impl Worker {
     /// The worker's own token.
     pub(crate) fn token(&self) -> StopToken {
         let mut progress = self.progress.lock();
-        let stop = progress.stop.clone();
+        let stop = progress.told.as_ref().map(|told| told.stop.clone());
         let source = progress.source.get_or_insert_with(StopSource::new);
         if let Some(stop) = stop {
             // Does nothing the second time; a source that is new has no callbacks.
@@ -175,29 +181,37 @@ impl Worker {
     /// The first half of telling it, which calls nobody: books it as told and trips its token.
     pub(crate) fn trip(&self, stop: Stop) {
         let mut progress = self.progress.lock();
-        if let Some(told) = &mut progress.stop {
+        let progress = &mut *progress;
+        if let Some(told) = &mut progress.told {
             // The reason stays; the deadline may have come nearer.
             if let Some(deadline) = stop.deadline {
-                told.deadline = Some(told.deadline.map_or(deadline, |old| old.min(deadline)));
+                let old = told.stop.deadline;
+                told.stop.deadline = Some(old.map_or(deadline, |old| old.min(deadline)));
                 if let Some(source) = &progress.source {
                     source.tighten(deadline);
                 }
             }
             return;
         }
-        progress.told = Some(Instant::now());
-        progress.stop = Some(stop.clone());
-        let tripped = progress
-            .source
-            .as_ref()
-            .and_then(|source| source.trip(&stop));
-        progress.tripped = tripped;
+        let source = progress.source.as_ref();
+        progress.told = Some(Box::new(Told {
+            at: Instant::now(),
+            tripped: source.and_then(|source| source.trip(&stop)),
+            stop,
+            token_hangs: false,
+        }));
+    }
+
+    /// The tripped token, once told.
+    fn tripped(&self) -> Option<Tripped> {
+        let progress = self.progress.lock();
+        progress.told.as_ref().and_then(|told| told.tripped.clone())
     }
 
     /// Whether the second half would run anything of a user's.
     pub(crate) fn has_callbacks(&self) -> bool {
-        let tripped = self.progress.lock().tripped.clone();
-        self.callback.is_ready() || tripped.is_some_and(|tripped| !tripped.is_quiet())
+        let quiet = |tripped: Tripped| tripped.is_quiet();
+        self.callback.is_ready() || !self.tripped().map_or(true, quiet)
     }
 
     /// The second half: runs what nobody has run yet, then unparks. If something hangs in here, another thread may call this and go
@@ -208,8 +222,7 @@ impl Worker {
     ///
     /// `began` is now; what comes back is when it was through.
     pub(crate) fn finish_telling(&self, mut began: Instant) -> Instant {
-        let tripped = self.progress.lock().tripped.clone();
-        if let Some(tripped) = tripped {
+        if let Some(tripped) = self.tripped() {
             tripped.run();
             began = Instant::now();
         }
@@ -228,48 +241,57 @@ impl Worker {
 
     /// The time for telling it is up. True if a callback was indeed still running.
     pub(crate) fn give_up_telling(&self) -> bool {
-        let tripped = self.progress.lock().tripped.clone();
-        let token_hangs = tripped.is_some_and(|tripped| tripped.is_running());
+        let token_hangs = self.tripped().is_some_and(|tripped| tripped.is_running());
         if token_hangs {
-            self.progress.lock().token_hangs = true;
+            if let Some(told) = &mut self.progress.lock().told {
+                told.token_hangs = true;
+            }
         }
         let hangs = self.callback.give_up();
         self.unpark();
         hangs || token_hangs
     }
 
-    /// Whether a thread is running its terminate callback, or is about to.
-    pub(crate) fn is_being_told(&self) -> bool {
-        self.callback.is_running() || (self.told().is_some() && self.callback.is_ready())
+    /// Whether nothing of it is left: its thread is through, and no thread is running its terminate callback, or about to.
+    pub(crate) fn is_over(&self) -> bool {
+        let told = {
+            let progress = self.progress.lock();
+            if progress.gone.is_none() {
+                return false;
+            }
+            progress.told.is_some()
+        };
+        // Whoever tells it just after this looks again when it has.
+        !(self.callback.is_running() || (told && self.callback.is_ready()))
     }
 
     /// Whether a callback of its token was given up.
     pub(crate) fn token_hangs(&self) -> bool {
-        self.progress.lock().token_hangs
+        let progress = self.progress.lock();
+        progress.told.as_ref().is_some_and(|told| told.token_hangs)
     }
 
     /// By when it must be done, once told.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.progress
-            .lock()
-            .stop
-            .as_ref()
-            .and_then(|stop| stop.deadline)
+        let progress = self.progress.lock();
+        progress.told.as_ref().and_then(|told| told.stop.deadline)
     }
 
     /// Keeps the timer of its time limit, to be taken back when it is gone.
     pub(crate) fn keep_timer(&self, key: TimerKey, limit: Arc<dyn Expire>) {
-        if self.timer.set((key, limit)).is_err() || self.is_gone() {
+        if self.timer.set(Box::new((key, limit))).is_err() || self.is_gone() {
             timer::cancel(key); // it ended before there was a timer to take back
         }
     }
 
+    /// When it was told.
     pub(crate) fn told(&self) -> Option<Instant> {
-        self.progress.lock().told
+        self.progress.lock().told.as_ref().map(|told| told.at)
     }
 
     fn unpark(&self) {
-        if let Some(thread) = self.thread.get() {
+        let thread = self.progress.lock().thread.clone();
+        if let Some(thread) = thread {
             thread.unpark();
         }
     }
@@ -286,11 +308,16 @@ impl Worker {
 
     // ---- ending
 
-    /// The closure has ended like this, and its value has been put where the join finds it.
-    pub(crate) fn end(&self, end: End) {
-        self.progress.lock().end = Some(end);
+    /// The closure has ended like this, and its value has been put where the join finds it. True if it had been told to stop.
+    pub(crate) fn end(&self, end: End) -> bool {
+        let told = {
+            let mut progress = self.progress.lock();
+            progress.end = Some(end);
+            progress.told.is_some()
+        };
         // Release: pairs with `is_finished`, so that who sees true finds the value.
         self.finished.store(true, Ordering::Release);
+        told
     }
 
     pub(crate) fn is_finished(&self) -> bool {
@@ -305,8 +332,8 @@ impl Worker {
     pub(crate) fn set_gone(&self, at: Option<Instant>) {
         self.progress.lock().gone = Some(at);
         self.changed.notify_all();
-        if let Some((key, _)) = self.timer.get() {
-            timer::cancel(*key);
+        if let Some(timer) = self.timer.get() {
+            timer::cancel(timer.0);
         }
     }
 

@@ -45,10 +45,10 @@ impl Builder {
         // SAFETY: only lifetimes change. The caller promises that the thread is joined before what `f` and `T` borrow is
         // gone, and the job is used up and dropped on that thread.
         let job: StaticJob = unsafe { std::mem::transmute(job) };
-        let (core, worker) = self.start_job(EntryKind::Worker, Location::caller(), job)?;
+        let (core, worker, thread) = self.start_job(EntryKind::Worker, Location::caller(), job)?;
         let value: Arc<dyn Slot<T> + '_> = value;
         // SAFETY: only the lifetime changes; the handle can give the value out only as a `T`, which keeps its own lifetime.
         let value: Arc<dyn Slot<T>> = unsafe { std::mem::transmute(value) };
-        Ok(JoinHandle::new(core, worker, value))
+        Ok(JoinHandle::new(core, worker, value, thread))
     }
 }

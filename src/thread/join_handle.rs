@@ -48,6 +48,8 @@ pub struct JoinHandle<T> {
     core: Arc<Core>,
     worker: Arc<Worker>,
     value: Arc<dyn Slot<T>>,
+    /// The thread to show.
+    thread: Thread,
 }
 
 impl<T> JoinHandle<T> {
@@ -55,11 +57,13 @@ impl<T> JoinHandle<T> {
         core: Arc<Core>,
         worker: Arc<Worker>,
         value: Arc<dyn Slot<T>>,
+        thread: Thread,
     ) -> JoinHandle<T> {
         JoinHandle {
             core,
             worker,
             value,
+            thread,
         }
     }
 
@@ -70,9 +74,7 @@ impl<T> JoinHandle<T> {
 
     /// The underlying thread, as in std.
     pub fn thread(&self) -> &Thread {
-        self.worker
-            .thread()
-            .expect("a handle exists only once its thread runs")
+        &self.thread
     }
 
     /// Its number: the same as in reports and in `workers()`.

@@ -6,7 +6,7 @@ use std::sync::{mpsc, Arc, PoisonError};
 use std::time::Duration;
 
 use super::join_handle::{JoinHandle, Value};
-use super::Builder;
+use super::{Builder, Thread};
 use crate::base::panics::drop_quietly;
 use crate::stop::timer::{self, Expire};
 use crate::supervisor::registry::Core;
@@ -94,13 +94,13 @@ impl Builder {
     {
         let value = Arc::new(Value::new());
         let slot = Arc::clone(&value);
-        let (core, worker) = self.start_job(kind, location, move |worker| {
+        let (core, worker, thread) = self.start_job(kind, location, move |worker| {
             let result = catch_unwind(AssertUnwindSafe(|| f(worker)));
             let how = End::of(&result);
             slot.put(result);
             (how, slot)
         })?;
-        Ok(JoinHandle::new(core, worker, value))
+        Ok(JoinHandle::new(core, worker, value, thread))
     }
 
     /// The same for a job that says how it ended, and what is to be dropped once that is booked.
@@ -109,7 +109,7 @@ impl Builder {
         kind: EntryKind,
         location: &'static Location<'static>,
         job: J,
-    ) -> io::Result<(Arc<Core>, Arc<Worker>)>
+    ) -> io::Result<(Arc<Core>, Arc<Worker>, Thread)>
     where
         J: FnOnce(&Worker) -> (End, D) + Send + 'static,
     {
@@ -126,9 +126,9 @@ impl Builder {
             drop_quietly(rest);
         })?;
         started.succeeded();
-        worker.attach(thread);
+        let thread = worker.attach(thread);
         limit_time(&core, &worker, time_limit);
-        Ok((core, worker))
+        Ok((core, worker, thread))
     }
 
     /// Takes the settings apart.
@@ -181,8 +181,8 @@ fn register(core: &Arc<Core>, traits: Traits, callback: Option<Job>) -> io::Resu
 /// The closure has ended: books how, and if that ends the supervisor, asks for its shutdown.
 fn end(core: &Arc<Core>, worker: &Worker, how: End) {
     let panicked = matches!(how, End::Panicked(_));
-    worker.end(how);
-    if !core.is_stopping() && worker.told().is_none() {
+    let told = worker.end(how);
+    if !told && !core.is_stopping() {
         // Nobody will tell it any more. What its callback holds goes here, not after the thread's own destructors. Once it has
         // been told, and in a shutdown, the callback runs whether its worker is still there or not.
         worker.callback.remove();
