@@ -5,13 +5,17 @@ use crate::table::Table;
 
 /// A live worker's bytes beyond those of a std thread: what is handed out by the allocator.
 pub fn live(table: &mut Table) {
-    let figure = bytes("live", "sundown") - bytes("live", "std");
+    let figure = bytes_of_a_worker();
     table.figure(
         "memory of a live worker beyond std's, bytes",
         "`std::thread`",
         "≤ 400",
         format!("{figure:.0}"),
     );
+}
+
+pub fn bytes_of_a_worker() -> f64 {
+    bytes("live", "sundown") - bytes("live", "std")
 }
 
 /// By how much resident memory grows over a million short workers.

@@ -9,6 +9,7 @@ use sundown_benches::{park_on_token, park_subsystems, park_until, ByHand};
 use tokio_graceful_shutdown::{SubsystemHandle, Toplevel};
 
 use crate::measure::{ratios, side, time, Spread};
+use crate::plot::Curve;
 use crate::table::Table;
 
 /// How a worker of ours is told.
@@ -56,25 +57,27 @@ pub fn of_workers(table: &mut Table) {
 }
 
 /// How the cost for each worker grows with their number.
-pub fn growth_of(table: &mut Table) {
+pub fn growth() -> Vec<Curve> {
+    let mut curves = ["told by token", "told by callback", "the loop by hand"].map(|name| Curve {
+        name,
+        points: Vec::new(),
+    });
     for workers in [1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000] {
         let rounds = (3_000 / workers).clamp(5, 60);
         let mut taken: [Vec<f64>; 3] = Default::default();
         for _ in 0..rounds {
-            let each = |took: Duration| took.as_nanos() as f64 / 1000.0 / workers as f64;
+            let each = |took: Duration| took.as_secs_f64() * 1e6 / workers as f64;
             taken[0].push(each(ours(workers, Told::ByToken)));
             taken[1].push(each(ours(workers, Told::ByCallback)));
             taken[2].push(each(by_hand(workers)));
         }
-        let [token, callback, hand] = taken.map(Spread::of);
-        let figure = format!("{token}; {callback}; {hand}");
-        table.figure(
-            format!("µs for each of {workers} workers"),
-            "token; callback; by hand",
-            "",
-            figure,
-        );
+        for (curve, taken) in curves.iter_mut().zip(taken) {
+            curve
+                .points
+                .push((workers as f64, Spread::of(taken).median));
+        }
     }
+    curves.into()
 }
 
 /// Long enough for the last of them to have parked.
