@@ -94,6 +94,18 @@ pub fn is_abandoned() -> bool {
 /// The pages under `docs/` whose examples are tests.
 #[cfg(doctest)]
 mod pages {
+    #[doc = include_str!("../docs/why.md")]
+    mod why {}
+    #[doc = include_str!("../docs/first-ten-minutes.md")]
+    mod first_ten_minutes {}
     #[doc = include_str!("../docs/stopping.md")]
     mod stopping {}
+    #[doc = include_str!("../docs/order.md")]
+    mod order {}
+    #[doc = include_str!("../docs/deadlines.md")]
+    mod deadlines {}
+    #[doc = include_str!("../docs/signals.md")]
+    mod signals {}
+    #[doc = include_str!("../docs/migrating.md")]
+    mod migrating {}
 }
