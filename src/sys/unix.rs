@@ -104,6 +104,7 @@ pub(super) fn generation() -> u32 {
 /// Writes to standard error for at most `limit`: a full pipe or a stopped terminal must not hold up the way out. False if
 /// nobody took all of it.
 pub(crate) fn write_stderr(text: &str, limit: Duration) -> bool {
+    let _quiet = QuietWrites::begin();
     let give_up = Instant::now() + limit;
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
@@ -144,4 +145,66 @@ pub(crate) fn write_stderr(text: &str, limit: Duration) -> bool {
         }
     }
     true
+}
+
+/// While this is kept, what this thread writes brings no signal upon the process: a pipe without a reader is an error and not the
+/// end (SIGPIPE, if the program has put its default back), a terminal that suspends who writes from behind (SIGTTOU) takes it.
+struct QuietWrites {
+    before: libc::sigset_t,
+    /// A SIGPIPE that was pending before is not ours to take away.
+    pending_before: bool,
+}
+
+impl QuietWrites {
+    fn begin() -> QuietWrites {
+        // SAFETY: both sets are initialised by sigemptyset before they are used; the calls only change this thread's mask.
+        unsafe {
+            let mut before = std::mem::zeroed();
+            let mut quiet = std::mem::zeroed();
+            libc::sigemptyset(&mut before);
+            libc::sigemptyset(&mut quiet);
+            libc::sigaddset(&mut quiet, libc::SIGPIPE);
+            libc::sigaddset(&mut quiet, libc::SIGTTOU);
+            let pending_before = sigpipe_is_pending();
+            libc::pthread_sigmask(libc::SIG_BLOCK, &quiet, &mut before);
+            QuietWrites {
+                before,
+                pending_before,
+            }
+        }
+    }
+}
+
+impl Drop for QuietWrites {
+    fn drop(&mut self) {
+        // SAFETY: the sets are initialised, the time is a valid one. Where there is no sigtimedwait, a SIGPIPE that is pending for
+        // this thread, which blocks it, is there to be taken, so sigwait returns at once.
+        unsafe {
+            if !self.pending_before && sigpipe_is_pending() {
+                let mut only = std::mem::zeroed();
+                libc::sigemptyset(&mut only);
+                libc::sigaddset(&mut only, libc::SIGPIPE);
+                #[cfg(not(target_vendor = "apple"))]
+                {
+                    let at_once = std::mem::zeroed();
+                    libc::sigtimedwait(&only, std::ptr::null_mut(), &at_once);
+                }
+                #[cfg(target_vendor = "apple")]
+                {
+                    let mut taken = 0;
+                    libc::sigwait(&only, &mut taken);
+                }
+            }
+            libc::pthread_sigmask(libc::SIG_SETMASK, &self.before, std::ptr::null_mut());
+        }
+    }
+}
+
+fn sigpipe_is_pending() -> bool {
+    // SAFETY: the set is initialised before it is used; both calls only look.
+    unsafe {
+        let mut pending = std::mem::zeroed();
+        libc::sigemptyset(&mut pending);
+        libc::sigpending(&mut pending) == 0 && libc::sigismember(&pending, libc::SIGPIPE) == 1
+    }
 }
