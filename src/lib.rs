@@ -63,10 +63,7 @@ pub fn workers() -> Vec<WorkerInfo> {
 /// The token of the worker that this thread is; on any other thread that of the global supervisor, which stops when a shutdown is
 /// requested.
 pub fn stop_token() -> StopToken {
-    match supervisor::current::worker() {
-        Some((_, worker)) => worker.token(),
-        None => Supervisor::current().stop_token(),
-    }
+    supervisor::current::token().unwrap_or_else(|| Supervisor::current().stop_token())
 }
 
 /// By when the code that runs on this thread must be done: a callback or hook within its own limit, a worker that has been told

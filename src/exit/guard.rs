@@ -57,10 +57,7 @@ impl Guard {
     /// first.
     pub fn on_terminate(&self, callback: impl Terminate) {
         if let Some(parts) = &self.parts {
-            parts
-                .core
-                .main_hears
-                .store(true, std::sync::atomic::Ordering::Relaxed);
+            parts.core.main_can_hear();
             let job: Job = Box::new(move || callback.terminate());
             parts.main.callback.add(job);
             if parts.main.told().is_some() {

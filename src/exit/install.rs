@@ -12,12 +12,14 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use parking_lot::Mutex;
 
 use super::guard::{Guard, Parts};
+use super::outer_grace;
 use super::signal::{self, Signals};
 use crate::base::apart::bounded;
 use crate::supervisor::registry::{self, Core, Entry, Message, Phase};
 use crate::supervisor::worker::{Traits, Worker};
 use crate::supervisor::{
-    current, roots, Cause, EntryKind, ExitStyle, ShutdownReport, Supervisor, SupervisorBuilder,
+    current, extension, roots, Cause, EntryKind, ExitStyle, ShutdownReport, Supervisor,
+    SupervisorBuilder,
 };
 use crate::sys;
 
@@ -29,8 +31,13 @@ pub enum InstallError {
     AlreadyInstalled,
     /// The global supervisor is being shut down.
     ShuttingDown,
-    /// The program has a handler for this signal (SIGINT or SIGTERM) already.
+    /// The program has a handler for this signal already: SIGINT, SIGTERM, or one that `on_signal` was given a handler for.
     HandlerExists(i32),
+    /// `on_signal` was given a handler for a signal that can have none: SIGKILL, SIGSTOP, what the system raises for a fault of the
+    /// thread itself, a number that is no signal. On Windows, any.
+    NoHandlerFor(i32),
+    /// `on_signal` was given a handler for this signal, but `signals(false)` leaves all of them to the program.
+    SignalsOff(i32),
     /// ctrlc would not install its handler; mostly because the program has set one with ctrlc itself.
     Ctrlc(ctrlc::Error),
     /// This process was forked from one that had installed, so ctrlc's thread does not exist here.
@@ -53,8 +60,20 @@ impl fmt::Display for InstallError {
                 "the global supervisor is shutting down: install again when that is through",
             ),
             InstallError::HandlerExists(signal) => {
-                let name = sys::signal_name(*signal).unwrap_or("a signal");
+                let name = Cause::Signal(*signal);
                 write!(f, "the program has a handler for {name} already: {OWN}")
+            }
+            InstallError::NoHandlerFor(signal) => {
+                let name = Cause::Signal(*signal);
+                write!(f, "{name} can have no handler: give `on_signal` another signal")
+            }
+            InstallError::SignalsOff(signal) => {
+                let name = Cause::Signal(*signal);
+                write!(
+                    f,
+                    "`.signals(false)` leaves signals to the program, so `on_signal` cannot have {name}: \
+                     leave one of them out"
+                )
             }
             InstallError::Forked => write!(
                 f,
@@ -91,6 +110,10 @@ impl SupervisorBuilder {
     /// If the global supervisor is in use already (something was spawned), it takes these settings and keeps its workers. A signal
     /// that is ignored (`nohup`) stays so; a SIGHUP handler of the program's own is left alone.
     ///
+    /// Logs a warning if the deadline (with extensions) is longer than what `SUNDOWN_OUTER_GRACE` allows: set it to what comes between the
+    /// request to stop and SIGKILL (30, 1min 30s), since nobody tells a process. Without it, in a service of systemd, the
+    /// unit's `TimeoutStopSec=` is looked up. Another warning comes when `main` begins to wait, if graces do not fit into the deadline.
+    ///
     /// # Errors
     ///
     /// See [`InstallError`]. Nothing is changed then.
@@ -103,8 +126,11 @@ impl SupervisorBuilder {
         let (sender, messages) = crossbeam_channel::unbounded();
         // Until the end everything can be undone: dropping `signals` puts the handlers back, dropping `sender` ends the thread.
         let signals = match self.signals {
-            true => Some(Signals::install(sender.clone(), &core)?),
-            false => None,
+            true => Some(Signals::install(sender.clone(), &core, &self.on_signal)?),
+            false => match self.on_signal.first() {
+                Some(handler) => return Err(InstallError::SignalsOff(handler.signal)),
+                None => None,
+            },
         };
         let theirs = Arc::clone(&core);
         let coordinator = std::thread::Builder::new()
@@ -125,11 +151,14 @@ impl SupervisorBuilder {
             None,
         ));
         main.attach_thread(std::thread::current());
+        core.stop.set_extend(extension(&core, &main));
+        let (deadline, extensions);
         {
             let mut registry = core.registry.lock();
             if registry.phase != Phase::Running {
                 return Err(InstallError::ShuttingDown); // since a moment ago; whoever asked for it carries it out
             }
+            (deadline, extensions) = (self.settings.deadline, self.settings.max_extension);
             registry.settings = self.settings;
             registry.exit_style = Some(self.exit_style);
             registry.coordinator = Some(sender);
@@ -144,6 +173,7 @@ impl SupervisorBuilder {
         }
         roots::make_global(&core);
         current::set_main(true);
+        outer_grace::check(deadline, extensions);
         installing.succeeded();
         Ok(Guard {
             parts: Some(Parts {
@@ -223,6 +253,7 @@ fn coordinate(core: &Arc<Core>, messages: &Receiver<Message>) {
     let leaving = core.registry.lock().leaving;
     let hears = core.main_hears.load(std::sync::atomic::Ordering::Relaxed);
     if leaving || hears {
+        let deadline = core.registry.lock().deadline; // it may have been extended
         wait_for_the_end(messages, deadline);
     }
     end_process(core, &report);

@@ -7,6 +7,7 @@
 
 mod guard;
 mod install;
+mod outer_grace;
 mod signal;
 
 pub use guard::Guard;

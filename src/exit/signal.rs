@@ -1,4 +1,4 @@
-//! Ctrl-C, SIGTERM and SIGHUP, through ctrlc: its thread only passes a message on.
+//! Ctrl-C, SIGTERM, SIGHUP and whatever has a handler, through ctrlc: its thread only passes a message on, or starts a thread.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -9,8 +9,11 @@ use parking_lot::Mutex;
 
 use super::install::InstallError;
 use crate::base::logging;
+use crate::base::text::Printable;
+use crate::supervisor::on_signal::{OnSignal, Run};
 use crate::supervisor::registry::{Core, Message};
-use crate::supervisor::{roots, ExitStyle};
+use crate::supervisor::worker::End;
+use crate::supervisor::{roots, Cause, EntryKind, ExitStyle, Supervisor};
 use crate::sys::{self, Disposition, SignalHandlers, SIGNALS};
 
 /// Whom ctrlc's one handler, which is set once and for ever, passes signals on to.
@@ -18,13 +21,16 @@ static TARGET: Mutex<Option<Target>> = parking_lot::const_mutex(None);
 /// The generation (see `fork_generation`) of the process in which ctrlc's handler was set, and so its thread runs.
 static CTRLC_SET_IN: Mutex<Option<u32>> = parking_lot::const_mutex(None);
 
-/// A second signal that comes this soon may be an echo of the first: `timeout` signals its child and then the child's group. So a
-/// shutdown has at least this long, which is enough for most. A SIGHUP this soon is one for certain.
+/// A second signal that comes this soon may be an echo of the first, so a shutdown has at least this long, which is enough for most.
+/// A SIGHUP this soon is an echo for certain, and so is the same signal again from a wrapper that signals its child and then its group, as
+/// `timeout` does.
 const ECHO: Duration = Duration::from_millis(200);
 
 struct Target {
     sender: Sender<Message>,
     core: Weak<Core>,
+    /// What answers the signals that do not mean stop.
+    on_signal: Vec<Arc<OnSignal>>,
     /// When this installation saw its first signal.
     first: OnceCell<Instant>,
 }
@@ -39,11 +45,16 @@ impl Signals {
     pub(super) fn install(
         sender: Sender<Message>,
         core: &Arc<Core>,
+        on_signal: &[Arc<OnSignal>],
     ) -> Result<Signals, InstallError> {
-        let before = SignalHandlers::read().map_err(InstallError::Signals)?;
+        let handled: Vec<i32> = on_signal.iter().map(|handler| handler.signal).collect();
+        if let Some(&signal) = handled.iter().find(|&&signal| !sys::takes_handler(signal)) {
+            return Err(InstallError::NoHandlerFor(signal));
+        }
+        let before = SignalHandlers::read(&handled).map_err(InstallError::Signals)?;
         // A handler for SIGHUP mostly means "reload" and can live beside us; for the others somebody else decides when this
         // program ends, and must know of us.
-        for signal in SIGNALS.into_iter().take(2) {
+        for &signal in SIGNALS.iter().take(2).chain(&handled) {
             if before.disposition(signal) == Disposition::Handled {
                 return Err(InstallError::HandlerExists(signal));
             }
@@ -58,11 +69,12 @@ impl Signals {
         *TARGET.lock() = Some(Target {
             sender,
             core: Arc::downgrade(core),
+            on_signal: on_signal.to_vec(),
             first: OnceCell::new(),
         });
         let signals = Signals { before };
         if set_in.is_none() {
-            if let Err(error) = ctrlc::set_handler(on_signal) {
+            if let Err(error) = ctrlc::set_handler(on_wake) {
                 // It may have installed its handler and then failed to start its thread: Ctrl-C would be dead.
                 signals
                     .before
@@ -75,7 +87,16 @@ impl Signals {
         // On an error `signals` is dropped, which puts everything back.
         signals
             .before
-            .chain(|signal| signals.before.disposition(signal) == Disposition::Default)
+            .chain(&handled, |signal| {
+                match signals.before.disposition(signal) {
+                    Disposition::Default => true,
+                    // Under `nohup` a SIGHUP that reloads ends nothing. What a script's background job ignores stays so.
+                    Disposition::Ignored => {
+                        handled.contains(&signal) && !SIGNALS[..2].contains(&signal)
+                    }
+                    Disposition::Handled => false,
+                }
+            })
             .map_err(InstallError::Signals)?;
         Ok(signals)
     }
@@ -89,15 +110,20 @@ impl Drop for Signals {
                 format_args!("cannot put back the signal handlers: {error}"),
             );
         }
-        *TARGET.lock() = None;
+        let target = TARGET.lock().take();
+        drop(target); // with the lock free: handlers are users'
     }
 }
 
 /// Runs on ctrlc's thread for each signal, one at a time: a panic here would be the end of Ctrl-C, and so would be waiting.
-fn on_signal() {
+fn on_wake() {
     // None: the signal came between ctrlc's handler and ours, so which it was is not known. It most likely came from a service
     // manager, which asks with this one.
-    let (first, last) = sys::signals_seen().unwrap_or((SIGNALS[1], SIGNALS[1]));
+    let (first, last) = match sys::take_signal() {
+        Some(taken) if taken.handled => return answer(taken.signal),
+        Some(taken) => (taken.first, taken.signal),
+        None => (SIGNALS[1], SIGNALS[1]),
+    };
     let now = Instant::now();
     let (sender, core, since_first) = {
         let target = TARGET.lock();
@@ -120,6 +146,7 @@ fn on_signal() {
         None => drop(sender.send(Message::Signal(first))),
         // What systemd's SendSIGHUP= and a closing terminal send right behind another.
         Some(since) if since < ECHO && sys::is_hangup(last) => {}
+        Some(since) if since < ECHO && last == first && sys::parent_leads_our_group() => {}
         Some(since) => {
             // A duration, not a meeting point: most likely the process ends meanwhile.
             std::thread::sleep(ECHO.saturating_sub(since));
@@ -130,6 +157,62 @@ fn on_signal() {
             sys::die_of(last)
         }
     }
+}
+
+/// A signal that does not mean stop: starts a run of each of its handlers.
+fn answer(signal: i32) {
+    let (handlers, core) = {
+        let target = TARGET.lock();
+        let Some(target) = &*target else { return };
+        let handlers = target.on_signal.iter().filter(|h| h.signal == signal);
+        (handlers.cloned().collect::<Vec<_>>(), target.core.clone())
+    };
+    let name = Cause::Signal(signal).to_string();
+    for handler in handlers {
+        let Some(run) = handler.rouse() else {
+            continue; // it runs already, and will run once more
+        };
+        if run_as_worker(&core, &handler, run, &name) {
+            continue;
+        }
+        // No supervisor takes workers any more: what there is to do is done, on a thread that nobody waits for.
+        let label = name.clone();
+        let alone = handler.rouse().map(|run| {
+            std::thread::Builder::new()
+                .name(format!("{name} handler"))
+                .spawn(move || run_logged(run, &label))
+        });
+        if let Some(Err(error)) = alone {
+            // Printed: this thread must not wait for a logger.
+            logging::print(&format!(
+                "sundown: no thread to be had for the handler of {name}, send it again: {error}\n"
+            ));
+        }
+    }
+}
+
+/// False if no worker could be started; then the handler is back in its place.
+fn run_as_worker(core: &Weak<Core>, handler: &OnSignal, run: Run, name: &str) -> bool {
+    let Some(core) = core.upgrade() else {
+        return false;
+    };
+    let label = name.to_owned();
+    let worker = Supervisor { core }.worker().name(format!("{name} handler"));
+    let started = worker.start_job(EntryKind::Worker, handler.location, move |_| {
+        run_logged(run, &label);
+        (End::Returned, ())
+    });
+    started.is_ok()
+}
+
+fn run_logged(run: Run, signal: &str) {
+    run.run(|message| {
+        let message = Printable(&message);
+        logging::log(
+            log::Level::Error,
+            format_args!("the handler of {signal} panicked: {message}"),
+        );
+    });
 }
 
 /// Names who is still waited for. Bounded, and takes no lock that it does not get at once.

@@ -12,5 +12,5 @@ pub use callback::StopCallback;
 pub(crate) use reason::Stop;
 pub use reason::StopReason;
 pub use shared::Never;
-pub(crate) use shared::Tripped;
+pub(crate) use shared::{Extend, Tripped};
 pub use token::{StopSource, StopToken, Stopped};

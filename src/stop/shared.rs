@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::thread::ThreadId;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 use once_cell::sync::OnceCell;
@@ -36,6 +36,12 @@ use super::timer::{self, TimerKey};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Never {}
 
+/// Who can give the holder of a token more time.
+pub(crate) trait Extend: Send + Sync {
+    /// The holder needs `by` from now.
+    fn extend(&self, by: Duration);
+}
+
 /// What source and tokens share.
 pub(crate) struct Shared {
     stopped: AtomicBool,
@@ -46,6 +52,8 @@ pub(crate) struct Shared {
     channel: OnceCell<Receiver<Never>>,
     /// The token that this is a child of, and our key there.
     parent: Option<(Arc<Shared>, u64)>,
+    /// Whom its holder asks for more time.
+    extend: OnceCell<Arc<dyn Extend>>,
     /// The timer to take back when nobody holds the token any more.
     timer: OnceCell<TimerKey>,
 }
@@ -102,6 +110,7 @@ impl Shared {
             changed: Condvar::new(),
             channel: OnceCell::new(),
             parent: None,
+            extend: OnceCell::new(),
             timer: OnceCell::new(),
         })
     }
@@ -110,26 +119,25 @@ impl Shared {
     pub(super) fn child(self: &Arc<Shared>) -> Arc<Shared> {
         let mut state = self.state.lock();
         let key = state.next_key();
+        // A child of a stopped token begins as one: nobody can have registered anything with it.
+        let stop = state.stop.as_ref().map(|stop| Stop {
+            reason: stop.reason.for_child(),
+            deadline: stop.deadline,
+        });
         let child = Arc::new(Shared {
-            stopped: AtomicBool::new(false),
-            state: Mutex::new(State::default()),
+            stopped: AtomicBool::new(stop.is_some()),
+            state: Mutex::new(State {
+                stop,
+                ..State::default()
+            }),
             changed: Condvar::new(),
             channel: OnceCell::new(),
             parent: Some((Arc::clone(self), key)),
+            extend: OnceCell::new(),
             timer: OnceCell::new(),
         });
-        let stop = state.stop.clone();
-        if stop.is_none() {
-            state.children.insert(key, Arc::downgrade(&child));
-        }
-        drop(state);
-        if let Some(stop) = stop {
-            // Nobody has registered anything with it yet.
-            drop(child.trip_one(&Stop {
-                reason: stop.reason.for_child(),
-                deadline: stop.deadline,
-            }));
-        }
+        // Also when it is stopped: its deadline may still change.
+        state.children.insert(key, Arc::downgrade(&child));
         child
     }
 
@@ -150,18 +158,45 @@ impl Shared {
         self.state.lock().stop.clone()
     }
 
-    /// A stopped holder must be done by this, if that is sooner than what it was told; and so must the holders of its children.
-    pub(super) fn tighten(&self, deadline: Instant) {
-        let mut children = self.tighten_one(deadline);
-        while let Some(child) = children.pop() {
-            children.extend(child.tighten_one(deadline));
+    pub(super) fn set_extend(&self, extend: Arc<dyn Extend>) {
+        // Only the maker of a source sets this, once.
+        let _ = self.extend.set(extend);
+    }
+
+    /// Asks for more time, for whoever this token or the nearest of those that it is a child of belongs to.
+    pub(super) fn extend(&self, by: Duration) {
+        let parents = std::iter::successors(Some(self), |shared| {
+            shared.parent.as_ref().map(|(parent, _)| &**parent)
+        });
+        if let Some(extend) = parents.into_iter().find_map(|shared| shared.extend.get()) {
+            extend.extend(by);
         }
     }
 
-    fn tighten_one(&self, deadline: Instant) -> Vec<Arc<Shared>> {
+    /// A stopped holder must be done by this, if that is sooner than what it was told; and so must the holders of its children.
+    pub(super) fn tighten(&self, deadline: Instant) {
+        self.change_deadline(|old| Some(old.map_or(deadline, |old| old.min(deadline))));
+    }
+
+    /// A stopped holder that was told a deadline has until this, if that is later; and so have the holders of its children.
+    pub(super) fn prolong(&self, deadline: Instant) {
+        self.change_deadline(|old| old.map(|old| old.max(deadline)));
+    }
+
+    fn change_deadline(&self, change: impl Fn(Option<Instant>) -> Option<Instant>) {
+        let mut children = self.change_one_deadline(&change);
+        while let Some(child) = children.pop() {
+            children.extend(child.change_one_deadline(&change));
+        }
+    }
+
+    fn change_one_deadline(
+        &self,
+        change: impl Fn(Option<Instant>) -> Option<Instant>,
+    ) -> Vec<Arc<Shared>> {
         let mut state = self.state.lock();
         if let Some(stop) = &mut state.stop {
-            stop.deadline = Some(stop.deadline.map_or(deadline, |old| old.min(deadline)));
+            stop.deadline = change(stop.deadline);
         }
         // Given out, so that what is dropped is dropped with the lock free.
         state.children.values().filter_map(Weak::upgrade).collect()

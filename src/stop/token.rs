@@ -10,7 +10,7 @@ use crossbeam_channel::Receiver;
 
 use super::callback::{StopCallback, StoppedFuture};
 use super::reason::{Stop, StopReason};
-use super::shared::{Never, Shared, Tripped};
+use super::shared::{Extend, Never, Shared, Tripped};
 
 /// The stopping side: whoever holds it can trip the token.
 ///
@@ -122,6 +122,16 @@ impl StopSource {
     pub(crate) fn tighten(&self, deadline: Instant) {
         self.shared.tighten(deadline);
     }
+
+    /// Who was told to stop by a certain time has until this, if that is later.
+    pub(crate) fn prolong(&self, deadline: Instant) {
+        self.shared.prolong(deadline);
+    }
+
+    /// What its tokens ask for more time.
+    pub(crate) fn set_extend(&self, extend: Arc<dyn Extend>) {
+        self.shared.set_extend(extend);
+    }
 }
 
 impl Default for StopSource {
@@ -231,6 +241,40 @@ impl StopToken {
     /// it has not been told, or if there is no limit.
     pub fn deadline(&self) -> Option<Instant> {
         self.shared.stop_of().and_then(|stop| stop.deadline)
+    }
+
+    /// Says that the worker that was told to stop needs this long from now on, and gives by when it must be done then: what
+    /// [`deadline`](StopToken::deadline) gives.
+    ///
+    /// It counts only past the limit that holds already: with 5 s left, asking for 3 s changes nothing, and asking for 10 s
+    /// gives 5 s more. Asking again does not add up, so a worker may ask for a little at every step of its work. Its own grace is put off
+    /// as far as the deadline; past the deadline it gets what
+    /// [`SupervisorBuilder::max_extension`](crate::SupervisorBuilder::max_extension) allows, here and in every supervisor that this one is nested
+    /// in. Others get no more time by that, except those who come late. What it got is in the report
+    /// ([`EntryReport::extended`](crate::EntryReport::extended)).
+    ///
+    /// A worker's token (and a child of it) asks for that worker, from whichever thread; a supervisor's own token asks for `main`, if it
+    /// is installed. Nothing happens before the shutdown, for who is not waited for any more, and with a token of your own.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use sundown::Supervisor;
+    ///
+    /// let supervisor = Supervisor::builder()
+    ///     .deadline(Duration::from_millis(10))
+    ///     .max_extension(Duration::from_secs(60))
+    ///     .build();
+    /// supervisor.worker().spawn_with(|stop| {
+    ///     stop.wait();
+    ///     stop.extend(Duration::from_secs(30)); // the last backup takes a while
+    ///     std::thread::sleep(Duration::from_millis(20));
+    /// })?;
+    /// assert!(supervisor.shutdown().is_clean());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn extend(&self, by: Duration) -> Option<Instant> {
+        self.shared.extend(by);
+        self.deadline()
     }
 
     /// A source that is stopped with this token, and can be stopped on its own. Stopping a child never stops its parent.

@@ -10,9 +10,11 @@ use std::time::Instant;
 
 use parking_lot::RwLock;
 
+use super::extension::extension;
 use super::registry::Core;
 use super::report::WorkerId;
 use super::worker::Worker;
+use crate::stop::StopToken;
 use crate::sys::{self, ThreadIdent};
 
 thread_local! {
@@ -156,6 +158,12 @@ pub(crate) fn worker() -> Option<(Arc<Core>, Arc<Worker>)> {
         Role::Callback(_) => None,
     })
     .flatten()
+}
+
+/// The token of the worker that this thread is.
+pub(crate) fn token() -> Option<StopToken> {
+    let (core, worker) = worker()?;
+    Some(worker.token(|| Some(extension(&core, &worker))))
 }
 
 /// The supervisor for which this thread runs a callback, and what is known of its time.

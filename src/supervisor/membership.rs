@@ -271,6 +271,9 @@ impl Core {
             registry.last_in_time = registry.untold.newest();
             // Past what an Instant can hold, there is no deadline.
             registry.deadline = now.checked_add(registry.settings.deadline);
+            registry.unextended = registry.deadline;
+            let cap = registry.settings.max_extension;
+            registry.latest = registry.deadline.and_then(|d| d.checked_add(cap));
             self.set_phase(&mut registry, Phase::Stopping);
             // Trips, and so wakes who waits; the callbacks on it are the driver's first step.
             let stop = Stop {
@@ -304,6 +307,7 @@ impl Core {
                 return;
             }
             registry.deadline = Some(cap);
+            registry.unextended = Some(registry.unextended.map_or(cap, |d| d.min(cap)));
             for told in &registry.told {
                 if let Entry::Child(child) = &told.entry {
                     children.extend(child.core.upgrade());

@@ -4,12 +4,15 @@
 //! `registry` holds them in order; `walk` runs callbacks that may hang; `shutdown` goes through the steps; `roots` begins
 //! it when the process exits. [`Supervisor`] is the handle on all that.
 
+mod budget;
 mod builder;
 mod callback;
 pub(crate) mod current;
+mod extension;
 mod hook;
 mod hooks;
 mod membership;
+pub(crate) mod on_signal;
 mod ordered;
 pub(crate) mod registry;
 mod report;
@@ -31,6 +34,7 @@ use std::time::{Duration, Instant};
 pub use crate::base::cause::Cause;
 pub use builder::SupervisorBuilder;
 pub(crate) use callback::Job;
+pub(crate) use extension::extension;
 pub use hooks::Hook;
 pub use report::{CallbackFault, EntryKind, EntryReport, Outcome, ShutdownReport, WorkerId};
 pub use settings::{ExitStyle, Order};
@@ -185,9 +189,9 @@ impl Supervisor {
 
     /// `main` has shown that it can be told, so a shutdown gives it until the deadline to leave.
     fn main_hears(&self) {
-        // Relaxed: `take_untold` reads it; a shutdown that is under way just now may or may not see it.
+        // Relaxed: a look, so that polling costs no more.
         if !self.core.main_hears.load(Ordering::Relaxed) && current::is_main() {
-            self.core.main_hears.store(true, Ordering::Relaxed);
+            self.core.main_can_hear();
         }
     }
 }

@@ -23,6 +23,7 @@ use crossbeam_channel::Sender;
 use once_cell::sync::OnceCell;
 use parking_lot::{Condvar, Mutex};
 
+use super::extension::Extended;
 use super::hook::HookRecord;
 use super::ordered::Ordered;
 use super::report::{ShutdownReport, WorkerId};
@@ -112,6 +113,12 @@ pub(crate) struct Registry {
     pub(crate) began: Option<Instant>,
     /// When it ends; `None` while running, or for never.
     pub(crate) deadline: Option<Instant>,
+    /// The deadline without what workers have asked for.
+    pub(crate) unextended: Option<Instant>,
+    /// The latest that the deadline can be moved to.
+    pub(crate) latest: Option<Instant>,
+    /// Who has asked for more time.
+    pub(crate) extensions: BTreeMap<WorkerId, Extended>,
     /// Whoever asked for the shutdown ends the process itself, or is `main` and decides what follows.
     pub(crate) by_leaver: bool,
     /// `main` is on its way out, or some thread is exiting the process.
@@ -122,7 +129,7 @@ pub(crate) struct Registry {
     pub(crate) told: Vec<Told>,
     /// Told workers that are still waited for.
     pub(crate) pending: BTreeSet<WorkerId>,
-    /// The ends of the graces of pending workers, soonest first. May name some that are pending no more.
+    /// When pending workers are given up that are so before the deadline, soonest first. May name some that are pending no more.
     pub(crate) graces: BTreeSet<(Instant, WorkerId)>,
     /// Workers that were still running when their grace was over, or whose thread would not be joined.
     pub(crate) overdue: BTreeSet<WorkerId>,
@@ -182,6 +189,9 @@ impl Registry {
             coordinated: false,
             began: None,
             deadline: None,
+            unextended: None,
+            latest: None,
+            extensions: BTreeMap::new(),
             by_leaver: false,
             leaving: false,
             untold: Ordered::new(),
@@ -257,7 +267,10 @@ impl Registry {
         let cause = self.cause.clone().unwrap_or(Cause::Requested);
         Stop {
             reason: StopReason::Shutdown(cause),
-            deadline: [self.deadline, end].into_iter().flatten().min(),
+            deadline: [self.deadline_for(worker.id, now), end]
+                .into_iter()
+                .flatten()
+                .min(),
         }
     }
 

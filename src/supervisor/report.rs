@@ -98,6 +98,7 @@ pub struct EntryReport {
     pub(crate) callback: Option<Duration>,
     pub(crate) fault: Option<CallbackFault>,
     pub(crate) told: Duration,
+    pub(crate) extended: Option<Duration>,
     pub(crate) waited: Duration,
 }
 
@@ -150,6 +151,12 @@ impl EntryReport {
     /// How long it went on after it had been told: until it was gone, or until it was given up.
     pub fn waited(&self) -> Duration {
         self.waited
+    }
+
+    /// How much more time it was given than it had, because it asked with [`StopToken::extend`](crate::StopToken::extend); `None` if it
+    /// did not ask, or got nothing.
+    pub fn extended(&self) -> Option<Duration> {
+        self.extended
     }
 
     /// Still running when its time was up: the worker, or its callback.

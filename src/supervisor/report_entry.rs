@@ -1,13 +1,19 @@
 //! From a record to its line in the report.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::registry::{Entry, Told};
 use super::report::{CallbackFault, EntryKind, EntryReport, Outcome};
 use super::worker::{End, Worker};
 
 /// Adds what is to be said of `told`; a nested supervisor is followed by its own entries.
-pub(super) fn push(entries: &mut Vec<EntryReport>, told: &Told, began: Instant, late: bool) {
+pub(super) fn push(
+    entries: &mut Vec<EntryReport>,
+    told: &Told,
+    began: Instant,
+    late: bool,
+    extended: Option<Duration>,
+) {
     let told_after = told.at.saturating_duration_since(began);
     match &told.entry {
         Entry::Worker(worker) => {
@@ -27,6 +33,7 @@ pub(super) fn push(entries: &mut Vec<EntryReport>, told: &Told, began: Instant, 
                 callback,
                 fault,
                 told: told_after,
+                extended,
                 waited: until.saturating_duration_since(told.at),
             });
         }
@@ -51,6 +58,7 @@ pub(super) fn push(entries: &mut Vec<EntryReport>, told: &Told, began: Instant, 
                 callback,
                 fault,
                 told: told_after,
+                extended,
                 waited: callback.unwrap_or_else(|| told.at.elapsed()),
             });
         }
@@ -76,6 +84,7 @@ pub(super) fn push(entries: &mut Vec<EntryReport>, told: &Told, began: Instant, 
                 callback: None,
                 fault: None,
                 told: told_after,
+                extended,
                 waited: report.elapsed(),
             });
             entries.extend(report.entries().iter().cloned().map(|mut entry| {

@@ -97,6 +97,9 @@ impl fmt::Display for Line<'_> {
             Outcome::Daemon => f.write_str(": left running, as asked")?,
             Outcome::Finished => write!(f, " {} after it was told", Short(entry.waited()))?,
         }
+        if let Some(extended) = entry.extended() {
+            write!(f, "; had {} more than its limit", Short(extended))?;
+        }
         match (entry.callback_fault(), entry.callback()) {
             (Some(CallbackFault::Hung), _) => f.write_str("; its callback DID NOT RETURN"),
             (Some(CallbackFault::Panicked(message)), _) => {

@@ -98,13 +98,15 @@ pub(crate) fn shut_down_all(cause: &Cause, cap: Option<Instant>, leaving: bool) 
         Instant::now().checked_add(longest)
     };
     let mut roots = all();
-    let cap = cap.or_else(|| longest(&roots));
+    let mut cap = cap.or_else(|| longest(&roots));
     let mut done: Vec<Arc<Core>> = Vec::new();
     // A worker may make a supervisor for its clean-up, so this looks again.
     while !roots.is_empty() {
         for core in &roots {
             if !core.is_idle() {
                 core.shutdown_for_exit(cause.clone(), cap, leaving);
+                // What one was given is not taken from the others.
+                cap = cap.and_then(|cap| cap.checked_add(core.extended()));
             }
         }
         done.append(&mut roots);

@@ -39,6 +39,7 @@ pub(crate) struct Settings {
     pub(crate) deadline: Duration,
     pub(crate) grace: Option<Duration>,
     pub(crate) order: Order,
+    pub(crate) max_extension: Duration,
 }
 
 impl Default for Settings {
@@ -47,6 +48,7 @@ impl Default for Settings {
             deadline: DEFAULT_DEADLINE,
             grace: None,
             order: Order::AllThenJoin,
+            max_extension: Duration::ZERO,
         }
     }
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use log::Level;
 
 use super::current;
+use super::extension::Extended;
 use super::registry::{Core, Entry, Phase};
 use super::report::{EntryKind, ShutdownReport};
 use super::telling::ExitHooks;
@@ -74,7 +75,7 @@ impl Core {
             self.registry.lock().leaving = true;
         }
         self.begin(cause, leaving);
-        self.tighten(cap);
+        self.tighten_for_exit(cap);
         if current::is_main() {
             self.main_leaves();
         }
@@ -179,6 +180,9 @@ impl Core {
                     break;
                 }
                 registry.graces.remove(&(end, id));
+                if registry.is_put_off(id, end) {
+                    continue;
+                }
                 if registry.pending.remove(&id) {
                     registry.overdue.insert(id);
                 }
@@ -260,12 +264,13 @@ impl Core {
 
     fn report(&self, complete: bool) -> ShutdownReport {
         // Copied out, so that no worker that ends meanwhile waits for it. Child reports are taken with no lock held.
-        let (told, hooks, overdue, began, cause) = {
+        let (told, hooks, overdue, extensions, began, cause) = {
             let registry = self.registry.lock();
             (
                 registry.told.clone(),
                 registry.exit_hooks_run.clone(),
                 registry.overdue.clone(),
+                registry.extensions.clone(),
                 registry.began,
                 registry.cause.clone(),
             )
@@ -274,7 +279,9 @@ impl Core {
         let mut entries = Vec::with_capacity(told.len() + hooks.len());
         for told in told.iter().chain(&hooks) {
             let late = overdue.contains(&told.entry.id());
-            super::report_entry::push(&mut entries, told, began, late);
+            let extended = extensions.get(&told.entry.id());
+            let extended = extended.map(Extended::by).filter(|by| !by.is_zero());
+            super::report_entry::push(&mut entries, told, began, late, extended);
         }
         let cause = cause.unwrap_or(Cause::Requested);
         ShutdownReport::new(cause, began.elapsed(), complete, entries)

@@ -79,8 +79,9 @@ impl Core {
                 let left = worker.traits.daemon || gone || worker.is_caller();
                 if reported && !left && registry.phase == Phase::Stopping {
                     registry.pending.insert(id);
-                    let grace = worker.traits.grace.or(registry.settings.grace);
-                    if let Some(end) = grace.and_then(|grace| now.checked_add(grace)) {
+                    // The whole shutdown's end is watched anyway.
+                    let end = stop.as_ref().and_then(|stop| stop.deadline);
+                    if let Some(end) = end.filter(|_| end != registry.deadline) {
                         registry.graces.insert((end, id));
                     }
                 }

@@ -17,7 +17,7 @@ use super::report::{EntryKind, WorkerId};
 use crate::base::logging;
 use crate::base::panics::describe_panic;
 use crate::stop::timer::{self, Expire, TimerKey};
-use crate::stop::{Stop, StopSource, StopToken, Tripped};
+use crate::stop::{Extend, Stop, StopSource, StopToken, Tripped};
 use crate::sys::NativeThread;
 
 /// What a builder decides about a worker.
@@ -166,16 +166,33 @@ impl Worker {
 
     // ---- being told
 
-    /// The worker's own token.
-    pub(crate) fn token(&self) -> StopToken {
+    /// The worker's own token. When it is made, `extend` gives what it asks for more time.
+    pub(crate) fn token(&self, extend: impl FnOnce() -> Option<Arc<dyn Extend>>) -> StopToken {
         let mut progress = self.progress.lock();
         let stop = progress.told.as_ref().map(|told| told.stop.clone());
-        let source = progress.source.get_or_insert_with(StopSource::new);
+        let source = progress.source.get_or_insert_with(|| {
+            let source = StopSource::new();
+            if let Some(extend) = extend() {
+                source.set_extend(extend);
+            }
+            source
+        });
         if let Some(stop) = stop {
             // Does nothing the second time; a source that is new has no callbacks.
             drop(source.trip(&stop));
         }
         source.token()
+    }
+
+    /// It has until then, if that is later than what it was told.
+    pub(crate) fn prolong(&self, deadline: Instant) {
+        let mut progress = self.progress.lock();
+        if let Some(told) = &mut progress.told {
+            told.stop.deadline = told.stop.deadline.map(|old| old.max(deadline));
+        }
+        if let Some(source) = &progress.source {
+            source.prolong(deadline);
+        }
     }
 
     /// The first half of telling it, which calls nobody: books it as told and trips its token.

@@ -1,34 +1,65 @@
-//! What ctrlc cannot do: say which signal came, leave alone what was ignored, and be taken back.
+//! What ctrlc cannot do: say which signal came, take more signals than it knows, leave alone what was ignored, and be taken back.
 //!
 //! ctrlc installs one handler for SIGINT, SIGTERM and SIGHUP and wakes its thread from it. We read the actions that
-//! stood before, let ctrlc install, and put in front of its handler one that stores the number and calls it. The store
-//! comes before the wake, so ctrlc's thread always sees which signal it was.
+//! stood before, let ctrlc install, and put in front of its handler one that notes the signal and calls it. Each call of
+//! ctrlc's handler stands for exactly one noted signal, and each waking of its thread takes exactly one.
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// The signals that ask a program to stop, in the order in which they are handled below.
 pub(crate) const SIGNALS: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 
-/// The first signal since [`forget_signals`], 0 for none.
+/// Nobody can catch the first two; the others come from the thread's own fault, which a handler that returns repeats for ever.
+const NOT_FOR_HANDLERS: [i32; 9] = [
+    libc::SIGKILL,
+    libc::SIGSTOP,
+    libc::SIGSEGV,
+    libc::SIGBUS,
+    libc::SIGFPE,
+    libc::SIGILL,
+    libc::SIGTRAP,
+    libc::SIGABRT,
+    libc::SIGSYS,
+];
+
+/// The signals that have come and that ctrlc's thread has not taken: bit n - 1 for signal n.
+static PENDING: AtomicU64 = AtomicU64::new(0);
+/// The signals that do not mean stop, as bits.
+static HANDLED: AtomicU64 = AtomicU64::new(0);
+/// The first signal that means stop since [`forget_signals`], 0 for none.
 static FIRST: AtomicI32 = AtomicI32::new(0);
-/// The newest signal, 0 for none.
-static LAST: AtomicI32 = AtomicI32::new(0);
 /// The generation (see `fork_generation`) of the process that installed.
 static INSTALLED_IN: AtomicU32 = AtomicU32::new(0);
 /// The address of ctrlc's handler, 0 until it has been seen.
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
-/// Stores which signal came, then wakes ctrlc's thread. Async-signal-safe: atomics, and ctrlc's `sem_post`.
+fn bit(signal: i32) -> u64 {
+    1_u64
+        .checked_shl((signal as u32).wrapping_sub(1))
+        .unwrap_or(0)
+}
+
+/// Notes which signal came, then wakes ctrlc's thread. Async-signal-safe: atomics, and ctrlc's `sem_post`.
 extern "C" fn record_and_pass_on(signal: libc::c_int) {
+    let handled = HANDLED.load(Ordering::Relaxed) & bit(signal) != 0;
     if super::unix::generation() != INSTALLED_IN.load(Ordering::Relaxed) {
         // A forked child, where ctrlc's thread does not exist: nobody would ever hear of it.
-        die_of(signal);
+        match handled {
+            true => act_by_default(signal), // which need not be an end
+            false => die_of(signal),
+        }
+        return;
     }
-    // Only the first wins. AcqRel: pairs with the load in `signals_seen`; the semaphore orders it as well.
-    let _ = FIRST.compare_exchange(0, signal, Ordering::AcqRel, Ordering::Relaxed);
-    LAST.store(signal, Ordering::Release);
+    if !handled {
+        // Only the first wins. Release: pairs with the load in `take_signal`; the semaphore orders it as well.
+        let _ = FIRST.compare_exchange(0, signal, Ordering::Release, Ordering::Relaxed);
+    }
+    // AcqRel: pairs with `take_signal`. If the bit is set still, a waking is on its way that will take it after this.
+    if PENDING.fetch_or(bit(signal), Ordering::AcqRel) & bit(signal) != 0 {
+        return;
+    }
     let next = NEXT.load(Ordering::Acquire);
     if next != 0 {
         // SAFETY: the address was read from an action that ctrlc installed without SA_SIGINFO, so it is a handler that
@@ -38,17 +69,45 @@ extern "C" fn record_and_pass_on(signal: libc::c_int) {
     }
 }
 
-/// The first and the newest signal that our handler has seen.
-pub(crate) fn signals_seen() -> Option<(i32, i32)> {
-    let first = FIRST.load(Ordering::Acquire);
-    (first != 0).then(|| (first, LAST.load(Ordering::Acquire)))
+/// One signal that has come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken {
+    pub(crate) signal: i32,
+    /// The first signal that meant stop since [`forget_signals`]: this one, or one before it.
+    pub(crate) first: i32,
+    /// It has a handler, and does not mean stop.
+    pub(crate) handled: bool,
 }
 
-/// Starts afresh, for a new installation.
+/// Takes one signal that has come. To be called once for each waking of ctrlc's thread, which calls this on no other.
+pub(crate) fn take_signal() -> Option<Taken> {
+    let pending = PENDING.load(Ordering::Acquire);
+    let handled = HANDLED.load(Ordering::Relaxed);
+    let stops = pending & !handled;
+    let first = FIRST.load(Ordering::Acquire);
+    // What means stop goes first, and of that what came first. Then by number.
+    let taken = match stops & bit(first) {
+        0 if stops != 0 => stops & stops.wrapping_neg(),
+        0 => pending & pending.wrapping_neg(),
+        first => first,
+    };
+    if taken == 0 {
+        return None;
+    }
+    // Only this thread clears bits, so what was seen is there. Before anything is done about it: one that comes from now on is
+    // another one.
+    PENDING.fetch_and(!taken, Ordering::AcqRel);
+    Some(Taken {
+        signal: taken.trailing_zeros() as i32 + 1,
+        first,
+        handled: taken & handled != 0,
+    })
+}
+
+/// Starts afresh, for a new installation. What is pending stays, since a waking is on its way for it.
 pub(crate) fn forget_signals() {
     INSTALLED_IN.store(super::fork_generation(), Ordering::Relaxed);
     FIRST.store(0, Ordering::Release);
-    LAST.store(0, Ordering::Release);
 }
 
 /// What a signal did before we came.
@@ -62,35 +121,36 @@ pub(crate) enum Disposition {
     Handled,
 }
 
-/// The actions for [`SIGNALS`] as they stood at one moment.
+/// The actions for [`SIGNALS`] and some others as they stood at one moment.
 pub(crate) struct SignalHandlers {
-    actions: [libc::sigaction; 3],
+    /// Those for [`SIGNALS`] first, in that order.
+    actions: Vec<(i32, libc::sigaction)>,
 }
 
 impl std::fmt::Debug for SignalHandlers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list()
-            .entries(SIGNALS.iter().map(|&s| (s, self.disposition(s))))
+            .entries(self.actions.iter().map(|&(s, _)| (s, self.disposition(s))))
             .finish()
     }
 }
 
 impl SignalHandlers {
-    /// Reads what is installed now.
-    pub(crate) fn read() -> io::Result<SignalHandlers> {
-        Ok(SignalHandlers {
-            actions: [
-                action(SIGNALS[0])?,
-                action(SIGNALS[1])?,
-                action(SIGNALS[2])?,
-            ],
-        })
+    /// Reads what is installed now, for [`SIGNALS`] and for `more`.
+    pub(crate) fn read(more: &[i32]) -> io::Result<SignalHandlers> {
+        let mut actions: Vec<(i32, libc::sigaction)> = Vec::new();
+        for &signal in SIGNALS.iter().chain(more) {
+            if !actions.iter().any(|(known, _)| *known == signal) {
+                actions.push((signal, action(signal)?));
+            }
+        }
+        Ok(SignalHandlers { actions })
     }
 
     /// What `signal` did when this was read.
     pub(crate) fn disposition(&self, signal: i32) -> Disposition {
-        match SIGNALS.iter().position(|&s| s == signal) {
-            Some(at) => match self.actions[at].sa_sigaction {
+        match self.actions.iter().find(|(known, _)| *known == signal) {
+            Some((_, action)) => match action.sa_sigaction {
                 libc::SIG_DFL => Disposition::Default,
                 libc::SIG_IGN => Disposition::Ignored,
                 _ => Disposition::Handled,
@@ -100,21 +160,18 @@ impl SignalHandlers {
     }
 
     /// With ctrlc installed: puts our handler in front of its for each signal that `wanted` asks for, and puts back
-    /// what stood here for the others.
-    pub(crate) fn chain(&self, wanted: impl Fn(i32) -> bool) -> io::Result<()> {
-        for (&signal, before) in SIGNALS.iter().zip(&self.actions) {
-            let now = action(signal)?;
-            let ours = record_and_pass_on as extern "C" fn(libc::c_int) as usize;
-            if NEXT.load(Ordering::Acquire) == 0 {
-                NEXT.store(now.sa_sigaction, Ordering::Release);
-            }
-            if wanted(signal) {
-                let mut chained = now;
-                chained.sa_sigaction = ours;
-                chained.sa_flags = libc::SA_RESTART;
-                set_action(signal, &chained)?;
-            } else {
-                set_action(signal, before)?;
+    /// what stood here for the others. `handled` are the signals that do not mean stop.
+    pub(crate) fn chain(&self, handled: &[i32], wanted: impl Fn(i32) -> bool) -> io::Result<()> {
+        // Before a handler can see it.
+        let handled = handled.iter().fold(0, |all, &signal| all | bit(signal));
+        HANDLED.store(handled, Ordering::Relaxed);
+        if NEXT.load(Ordering::Acquire) == 0 {
+            NEXT.store(action(SIGNALS[0])?.sa_sigaction, Ordering::Release);
+        }
+        for (signal, before) in &self.actions {
+            match wanted(*signal) {
+                true => set_action(*signal, &chained())?,
+                false => set_action(*signal, before)?,
             }
         }
         Ok(())
@@ -122,23 +179,45 @@ impl SignalHandlers {
 
     /// Puts back what stood here, whatever is there now.
     pub(crate) fn restore_all(&self) -> io::Result<()> {
-        for (&signal, before) in SIGNALS.iter().zip(&self.actions) {
-            set_action(signal, before)?;
+        for (signal, before) in &self.actions {
+            set_action(*signal, before)?;
         }
         Ok(())
     }
 
     /// Puts back what stood here, except where somebody has installed a handler over ours since.
     pub(crate) fn restore(&self) -> io::Result<()> {
-        for (&signal, before) in SIGNALS.iter().zip(&self.actions) {
-            let now = action(signal)?.sa_sigaction;
-            let ours = record_and_pass_on as extern "C" fn(libc::c_int) as usize;
+        let ours = record_and_pass_on as extern "C" fn(libc::c_int) as usize;
+        for (signal, before) in &self.actions {
+            let now = action(*signal)?.sa_sigaction;
             if now == ours || now == NEXT.load(Ordering::Acquire) {
-                set_action(signal, before)?;
+                set_action(*signal, before)?;
             }
         }
         Ok(())
     }
+}
+
+/// Whether a handler for `signal` can be installed, and would make sense.
+pub(crate) fn takes_handler(signal: i32) -> bool {
+    // The C library keeps some numbers for itself and says so here.
+    bit(signal) != 0 && !NOT_FOR_HANDLERS.contains(&signal) && action(signal).is_ok()
+}
+
+/// The action that calls our handler.
+fn chained() -> libc::sigaction {
+    let mut chained = default_action();
+    chained.sa_sigaction = record_and_pass_on as extern "C" fn(libc::c_int) as usize;
+    chained.sa_flags = libc::SA_RESTART;
+    chained
+}
+
+/// SIG_DFL, with an empty mask and no flags.
+fn default_action() -> libc::sigaction {
+    // SAFETY: an all-zero sigaction is SIG_DFL with an empty mask and no flags on every system that we know.
+    let mut default: libc::sigaction = unsafe { std::mem::zeroed() };
+    default.sa_sigaction = libc::SIG_DFL;
+    default
 }
 
 fn action(signal: i32) -> io::Result<libc::sigaction> {
@@ -152,22 +231,29 @@ fn action(signal: i32) -> io::Result<libc::sigaction> {
 }
 
 fn set_action(signal: i32, action: &libc::sigaction) -> io::Result<()> {
-    // SAFETY: `action` is one that sigaction(2) gave us, at most with our own handler in it.
+    // SAFETY: `action` is one that sigaction(2) gave us, the default, or our own handler, which takes a signal's number.
     if unsafe { libc::sigaction(signal, action, std::ptr::null_mut()) } != 0 {
         return Err(io::Error::last_os_error());
     }
     Ok(())
 }
 
+/// In the handler of `signal`: has its default action done as soon as the handler returns, whether that ends the process,
+/// suspends it or is nothing.
+fn act_by_default(signal: i32) {
+    // SAFETY: sigaction(2) and raise(3) are async-signal-safe; the action is a valid one.
+    unsafe {
+        libc::sigaction(signal, &default_action(), std::ptr::null_mut());
+        libc::raise(signal);
+    }
+}
+
 /// Ends the process as `signal` would have: its default action is restored and it is raised again. Where that returns
 /// (process 1 of a container has no default actions), leaves with 128 + n.
 pub(crate) fn die_of(signal: i32) -> ! {
-    // SAFETY: an all-zero sigaction is SIG_DFL with an empty mask and no flags; the set is initialised by sigemptyset
-    // before it is used; raise(3) takes any number.
+    // SAFETY: the action is a valid one; the set is initialised by sigemptyset before it is used; raise(3) takes any number.
     unsafe {
-        let mut default: libc::sigaction = std::mem::zeroed();
-        default.sa_sigaction = libc::SIG_DFL;
-        libc::sigaction(signal, &default, std::ptr::null_mut());
+        libc::sigaction(signal, &default_action(), std::ptr::null_mut());
         let mut set = MaybeUninit::uninit();
         libc::sigemptyset(set.as_mut_ptr());
         libc::sigaddset(set.as_mut_ptr(), signal);
@@ -182,6 +268,14 @@ pub(crate) fn is_hangup(signal: i32) -> bool {
     signal == libc::SIGHUP
 }
 
+/// Whether our parent is the leader of our process group: then what it sends to its child and to its group reaches us twice.
+pub(crate) fn parent_leads_our_group() -> bool {
+    // SAFETY: both calls only ask.
+    let (parent, leader) = unsafe { (libc::getppid(), libc::getpgrp()) };
+    // Both are 0 where they are outside of our PID namespace.
+    parent == leader && parent != 0
+}
+
 /// The signal's name, for people.
 pub(crate) fn signal_name(signal: i32) -> Option<&'static str> {
     Some(match signal {
@@ -193,6 +287,10 @@ pub(crate) fn signal_name(signal: i32) -> Option<&'static str> {
         libc::SIGPIPE => "SIGPIPE",
         libc::SIGALRM => "SIGALRM",
         libc::SIGTERM => "SIGTERM",
+        libc::SIGCHLD => "SIGCHLD",
+        libc::SIGCONT => "SIGCONT",
+        libc::SIGTSTP => "SIGTSTP",
+        libc::SIGWINCH => "SIGWINCH",
         _ => return None,
     })
 }

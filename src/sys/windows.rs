@@ -3,14 +3,11 @@
 //! ctrlc owns the console handler there and cannot be chained; every console event counts as an interrupt (2).
 
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use once_cell::sync::OnceCell;
 
 static AT_EXIT: OnceCell<fn(Option<i32>)> = OnceCell::new();
-/// How many console events have been seen.
-static SEEN: AtomicI32 = AtomicI32::new(0);
 
 extern "C" {
     fn atexit(callback: extern "C" fn()) -> i32;
@@ -64,15 +61,30 @@ pub(crate) fn write_stderr(text: &str, _limit: Duration) -> bool {
 /// The one console event that we know.
 pub(crate) const SIGNALS: [i32; 2] = [2, 15];
 
-/// Called from ctrlc's thread, once per event.
-pub(crate) fn signals_seen() -> Option<(i32, i32)> {
-    SEEN.fetch_add(1, Ordering::AcqRel);
-    Some((2, 2))
+/// One console event.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken {
+    pub(crate) signal: i32,
+    pub(crate) first: i32,
+    /// Always false here.
+    pub(crate) handled: bool,
 }
 
-/// Starts afresh, for a new installation.
-pub(crate) fn forget_signals() {
-    SEEN.store(0, Ordering::Release);
+/// Called from ctrlc's thread, once per event.
+pub(crate) fn take_signal() -> Option<Taken> {
+    Some(Taken {
+        signal: 2,
+        first: 2,
+        handled: false,
+    })
+}
+
+/// Nothing to do: nothing is kept.
+pub(crate) fn forget_signals() {}
+
+/// There are no signals beside the console's events.
+pub(crate) fn takes_handler(_signal: i32) -> bool {
+    false
 }
 
 /// What a signal did before we came.
@@ -93,7 +105,7 @@ pub(crate) enum Disposition {
 pub(crate) struct SignalHandlers;
 
 impl SignalHandlers {
-    pub(crate) fn read() -> io::Result<SignalHandlers> {
+    pub(crate) fn read(_more: &[i32]) -> io::Result<SignalHandlers> {
         Ok(SignalHandlers)
     }
 
@@ -101,7 +113,7 @@ impl SignalHandlers {
         Disposition::Default
     }
 
-    pub(crate) fn chain(&self, _wanted: impl Fn(i32) -> bool) -> io::Result<()> {
+    pub(crate) fn chain(&self, _handled: &[i32], _wanted: impl Fn(i32) -> bool) -> io::Result<()> {
         Ok(())
     }
 
@@ -122,6 +134,11 @@ pub(crate) fn die_of(_signal: i32) -> ! {
 
 /// There is none.
 pub(crate) fn is_hangup(_signal: i32) -> bool {
+    false
+}
+
+/// There are no process groups of that kind.
+pub(crate) fn parent_leads_our_group() -> bool {
     false
 }
 

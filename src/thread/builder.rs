@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::join_handle::JoinHandle;
 use crate::stop::StopToken;
 use crate::supervisor::registry::Core;
-use crate::supervisor::{EntryKind, Job, Supervisor};
+use crate::supervisor::{current, EntryKind, Job, Supervisor};
 use crate::terminate::Terminate;
 
 /// Spawns a supervised thread: `std::thread::spawn`, told to stop and joined at the end.
@@ -192,7 +192,10 @@ impl Builder {
         T: Send + 'static,
     {
         let caller = Location::caller();
-        self.start(EntryKind::Worker, caller, move |worker| f(worker.token()))
+        self.start(EntryKind::Worker, caller, move |worker| {
+            // In a forked child a thread of the parent's supervisor is nobody's.
+            f(current::token().unwrap_or_else(|| worker.token(|| None)))
+        })
     }
 }
 

@@ -6,6 +6,8 @@
 
 #[cfg(unix)]
 pub mod process;
+#[cfg(unix)]
+pub mod terminal;
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

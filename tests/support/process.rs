@@ -15,24 +15,35 @@ use super::PATIENCE;
 /// The program under test, built afresh: `cargo test --test ways_out` alone does not build it.
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        // <target>/<profile>/deps/<this test>
-        let this = std::env::current_exe().unwrap();
-        let profile = this.parent().and_then(Path::parent).unwrap();
-        let target = profile.parent().unwrap();
-        let mut build = Command::new(env!("CARGO"));
-        build
-            .args(["build", "--quiet", "--example", "ways_out", "--target-dir"])
-            .arg(target)
-            .current_dir(env!("CARGO_MANIFEST_DIR"));
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        let built = build.output().unwrap();
-        let said = String::from_utf8_lossy(&built.stderr);
-        assert!(built.status.success(), "cargo build: {said}");
-        profile.join("examples").join("ways_out")
-    })
+    PROGRAM.get_or_init(|| build("ways_out", &[]))
+}
+
+/// The one for life in production, the same way.
+pub fn production() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| build("production", &[]))
+}
+
+/// Builds an example, with these features, where the tests themselves were built.
+pub fn build(name: &str, features: &[&str]) -> PathBuf {
+    // <target>/<profile>/deps/<this test>
+    let this = std::env::current_exe().unwrap();
+    let profile = this.parent().and_then(Path::parent).unwrap();
+    let target = profile.parent().unwrap();
+    let mut build = Command::new(env!("CARGO"));
+    build
+        .args(["build", "--quiet", "--example", name, "--target-dir"])
+        .arg(target)
+        .arg("--features")
+        .arg(features.join(","))
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    if profile.ends_with("release") {
+        build.arg("--release");
+    }
+    let built = build.output().unwrap();
+    let said = String::from_utf8_lossy(&built.stderr);
+    assert!(built.status.success(), "cargo build: {said}");
+    profile.join("examples").join(name)
 }
 
 /// The program with this scenario as its argument.
@@ -84,7 +95,7 @@ pub fn start_with_stderr(command: &mut Command, stderr: Stdio) -> Running {
                            // SAFETY: signal(2) is async-signal-safe, and SIG_DFL needs no handler.
     unsafe {
         command.pre_exec(|| {
-            for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+            for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT] {
                 libc::signal(signal, libc::SIG_DFL);
             }
             Ok(())

@@ -1,0 +1,224 @@
+//! How long whoever started the process waits between its request to stop and SIGKILL, and whether our deadline fits into that.
+//!
+//! Nobody tells a process. So it looks at `SUNDOWN_OUTER_GRACE`, which the unit or the pod sets beside the true figure; without that, in
+//! a service of systemd, at the `TimeoutStopSec=` of the unit's files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use log::Level;
+
+use crate::base::logging;
+use crate::base::text::{Printable, Short};
+
+const VARIABLE: &str = "SUNDOWN_OUTER_GRACE";
+
+/// Warns if a shutdown may take longer than what there is. `extensions` come on top, unless systemd is told of them.
+pub(super) fn check(deadline: Duration, extensions: Duration) {
+    if !logging::listens(Level::Warn) {
+        return;
+    }
+    let with_extensions = deadline.saturating_add(extensions);
+    let (allowed, needed, where_from) = match std::env::var(VARIABLE) {
+        Ok(text) => match parse_span(&text) {
+            Some(allowed) => (allowed, with_extensions, VARIABLE),
+            None => {
+                logging::log(
+                    Level::Warn,
+                    format_args!(
+                        "{VARIABLE} is {:?}, which is no time: write seconds (30), or a span (1min 30s)",
+                        Printable(&text).to_string()
+                    ),
+                );
+                return;
+            }
+        },
+        Err(_) => match stop_timeout_of_unit() {
+            Some(allowed) => (allowed, deadline, "TimeoutStopSec= of the unit"),
+            None => return,
+        },
+    };
+    if needed > allowed {
+        logging::log(
+            Level::Warn,
+            format_args!(
+                "a shutdown may take {}, but {where_from} allows {}: it is killed before it is through; shorten the deadline or \
+                 allow more",
+                Short(needed),
+                Short(allowed)
+            ),
+        );
+    }
+}
+
+/// `TimeoutStopSec=` of the service that this process is, if its files say it.
+fn stop_timeout_of_unit() -> Option<Duration> {
+    // Set in every process that systemd starts for a unit.
+    std::env::var_os("INVOCATION_ID")?;
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let group = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let unit = group.rsplit('/').find(|part| part.ends_with(".service"))?;
+    let system = [
+        "/usr/lib/systemd/system",
+        "/usr/local/lib/systemd/system",
+        "/run/systemd/transient",
+        "/run/systemd/system",
+        "/etc/systemd/system",
+    ];
+    let mut folders: Vec<PathBuf> = system.iter().map(PathBuf::from).collect();
+    if group.contains("/user@") {
+        folders = ["/usr/lib/systemd/user", "/etc/systemd/user"]
+            .map(PathBuf::from)
+            .into();
+        let home = std::env::var_os("HOME").map(PathBuf::from);
+        folders.extend(home.map(|home| home.join(".config/systemd/user")));
+    }
+    stop_timeout(unit, &folders)
+}
+
+/// The same from the unit files in these folders, of which a later one goes before an earlier one.
+fn stop_timeout(unit: &str, folders: &[PathBuf]) -> Option<Duration> {
+    // worker@7.service is made from worker@.service.
+    let template = unit
+        .split_once('@')
+        .map(|(name, _)| format!("{name}@.service"));
+    let names: Vec<&str> = template.as_deref().into_iter().chain([unit]).collect();
+    let mut found = None;
+    let in_folders = |name: String| folders.iter().rev().map(move |folder| folder.join(&name));
+    // The unit's own file is one; what is dropped in beside it comes after it, by file name, and the last word counts.
+    let own = names
+        .iter()
+        .rev()
+        .flat_map(|name| in_folders((*name).to_owned()));
+    if let Some(text) = own
+        .into_iter()
+        .find_map(|file| fs::read_to_string(file).ok())
+    {
+        found = assigned(&text).or(found);
+    }
+    for name in &names {
+        let mut dropped: Vec<PathBuf> =
+            in_folders(format!("{name}.d")).flat_map(files_in).collect();
+        dropped.sort_by_key(|file| file.file_name().map(ToOwned::to_owned));
+        for file in dropped {
+            found = fs::read_to_string(file)
+                .ok()
+                .and_then(|text| assigned(&text))
+                .or(found);
+        }
+    }
+    found
+}
+
+fn files_in(folder: PathBuf) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let files = entries.map(|entry| entry.path());
+    let is_conf = |file: &PathBuf| file.extension() == Some(Path::new("conf").as_os_str());
+    files.filter(is_conf).collect()
+}
+
+/// The last timeout that a unit file sets.
+fn assigned(text: &str) -> Option<Duration> {
+    let mut values = text.lines().filter_map(|line| {
+        let (key, value) = line.split_once('=')?;
+        matches!(key.trim(), "TimeoutStopSec" | "TimeoutSec").then_some(value)
+    });
+    parse_span(values.next_back()?)
+}
+
+/// A span of time as systemd writes it: seconds, or numbers with units, or `infinity`.
+fn parse_span(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    if text == "infinity" {
+        return Some(Duration::MAX);
+    }
+    if text.is_empty() {
+        return None;
+    }
+    let mut rest = text;
+    let mut seconds = 0.0;
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.'));
+        let (number, after) = rest.split_at(end.unwrap_or(rest.len()));
+        let after = after.trim_start();
+        let end = after.find(|c: char| !c.is_alphabetic());
+        let (unit, after) = after.split_at(end.unwrap_or(after.len()));
+        let one = match unit {
+            "" | "s" | "sec" | "second" | "seconds" => 1.0,
+            "ms" | "msec" => 0.001,
+            "us" | "usec" | "µs" => 0.000_001,
+            "m" | "min" | "minute" | "minutes" => 60.0,
+            "h" | "hr" | "hour" | "hours" => 3600.0,
+            "d" | "day" | "days" => 86_400.0,
+            _ => return None,
+        };
+        seconds += number.parse::<f64>().ok()? * one;
+        rest = after.trim_start();
+    }
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_read_as_systemd_writes_them() {
+        let seconds = |text| parse_span(text).map(|span| span.as_secs_f64());
+        assert_eq!(seconds("30"), Some(30.0));
+        assert_eq!(seconds(" 1min 30s "), Some(90.0));
+        assert_eq!(seconds("1min30"), Some(90.0));
+        assert_eq!(seconds("2.5 sec"), Some(2.5));
+        assert_eq!(seconds("500ms"), Some(0.5));
+        assert_eq!(seconds("2h"), Some(7200.0));
+        assert_eq!(parse_span("infinity"), Some(Duration::MAX));
+        for bad in [
+            "",
+            "soon",
+            "10 parsecs",
+            "-5",
+            "1..5",
+            "s",
+            "1e400s",
+            "99999999999999999999999d",
+        ] {
+            assert_eq!(parse_span(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_unit_s_files_are_read_in_systemd_s_order() {
+        let root = std::env::temp_dir().join(format!("sundown-units-{}", std::process::id()));
+        let write = |name: &str, text: &str| {
+            let file = root.join(name);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, text).unwrap();
+        };
+        let folders = [root.join("usr"), root.join("etc")];
+        let found = |unit| stop_timeout(unit, &folders);
+        assert_eq!(found("a.service"), None);
+        write("usr/a.service", "[Service]\nTimeoutStopSec=10\n");
+        assert_eq!(found("a.service"), Some(Duration::from_secs(10)));
+        // What the administrator writes replaces what the package has brought.
+        write(
+            "etc/a.service",
+            "[Service]\n# TimeoutStopSec=1\nTimeoutSec = 1min 5s\n",
+        );
+        assert_eq!(found("a.service"), Some(Duration::from_secs(65)));
+        // Dropped in, wherever: by file name.
+        write("usr/a.service.d/20.conf", "[Service]\nTimeoutStopSec=20\n");
+        write("etc/a.service.d/10.conf", "[Service]\nTimeoutStopSec=30\n");
+        write("etc/a.service.d/30.txt", "[Service]\nTimeoutStopSec=40\n");
+        assert_eq!(found("a.service"), Some(Duration::from_secs(20)));
+        write("usr/b@.service", "[Service]\nTimeoutStopSec=7\n");
+        assert_eq!(found("b@one.service"), Some(Duration::from_secs(7)));
+        write(
+            "etc/b@one.service.d/x.conf",
+            "[Service]\nTimeoutStopSec=8\n",
+        );
+        assert_eq!(found("b@one.service"), Some(Duration::from_secs(8)));
+        assert_eq!(found("b@two.service"), Some(Duration::from_secs(7)));
+        fs::remove_dir_all(&root).unwrap();
+    }
+}

@@ -1,0 +1,225 @@
+//! Extensions: a worker that has been told to stop says that it needs longer.
+//!
+//! Time is counted from the call, so it matters only past the limit that holds already, and asking twice adds nothing. An
+//! extension past the deadline moves the deadline, here and in every supervisor that this one is nested in, up to the cap of each;
+//! whoever did not ask keeps the limit that it had.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use log::Level;
+
+use super::registry::{Core, Phase, Registry};
+use super::report::{EntryKind, WorkerId};
+use super::worker::Worker;
+use super::Supervisor;
+use crate::base::logging;
+use crate::base::text::{Printable, Short};
+use crate::stop::Extend;
+
+/// As good as for ever, and short enough to be added to any `Instant`.
+const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// What one worker was given.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extended {
+    /// The limit that it had before it first asked.
+    before: Instant,
+    /// The one that it has now.
+    pub(super) until: Instant,
+    /// It was said that it asked for more than it could have.
+    said: bool,
+}
+
+impl Extended {
+    /// How much longer that is.
+    pub(super) fn by(&self) -> Duration {
+        self.until.saturating_duration_since(self.before)
+    }
+}
+
+/// How a token reaches the worker whose it is.
+struct Extension {
+    core: Weak<Core>,
+    worker: Weak<Worker>,
+}
+
+/// What a token of `worker` asks for more time.
+pub(crate) fn extension(core: &Arc<Core>, worker: &Arc<Worker>) -> Arc<dyn Extend> {
+    Arc::new(Extension {
+        core: Arc::downgrade(core),
+        worker: Arc::downgrade(worker),
+    })
+}
+
+impl Extend for Extension {
+    fn extend(&self, by: Duration) {
+        if let (Some(core), Some(worker)) = (self.core.upgrade(), self.worker.upgrade()) {
+            if core.is_ours() {
+                core.extend(&worker, by);
+            }
+        }
+    }
+}
+
+impl Supervisor {
+    /// Blocks until workers have extended the shutdown by more than `known` past its deadline (see
+    /// [`StopToken::extend`](crate::StopToken::extend)), and says by how much in all. `None` once the shutdown is over.
+    ///
+    /// For whoever passes extensions on, to a service manager for example: begin with zero, and come again with what this gave.
+    pub fn wait_for_extension(&self, known: Duration) -> Option<Duration> {
+        if !self.core.is_ours() {
+            return None; // a forked child: nothing ever happens here
+        }
+        let mut registry = self.core.registry.lock();
+        loop {
+            let extended = registry.extended();
+            if extended > known {
+                return Some(extended);
+            }
+            if registry.report.is_some() {
+                return None;
+            }
+            // Notified by `extend` and by `conclude`.
+            self.core.changed.wait(&mut registry);
+        }
+    }
+}
+
+impl Core {
+    /// Gives `worker` until `by` from now, or as much of that as the caps allow, if it is being waited for.
+    fn extend(&self, worker: &Worker, by: Duration) {
+        if !self.registry.lock().waits_for(worker) {
+            return;
+        }
+        let wanted = Instant::now() + by.min(FAR);
+        // What we are nested in waits for us only if it is stopping too.
+        let above = std::iter::successors(self.parent.as_deref(), |core| core.parent.as_deref());
+        let above: Vec<&Core> = above.take_while(|core| core.is_stopping()).collect();
+        let caps = above.iter().filter_map(|core| core.registry.lock().latest);
+        let own_cap = self.registry.lock().latest;
+        let until = caps.chain(own_cap).fold(wanted, Instant::min);
+        // From the outside in: nobody gets longer than what it is nested in.
+        for core in above.iter().rev() {
+            core.registry.lock().move_deadline(until);
+            core.changed.notify_all();
+        }
+        let (more, cut) = self.registry.lock().extend(worker, until, until < wanted);
+        // The driver sleeps until a limit that holds no more, and `wait_for_extension` until there is something to say.
+        self.changed.notify_all();
+        if more && worker.traits.kind == EntryKind::Main {
+            self.stop.prolong(until); // what `main` holds is the supervisor's own token
+        }
+        let name = Printable(worker.traits.name.as_deref().unwrap_or("<unnamed>"));
+        // On the thread that asked: a logger that blocks holds up nobody else.
+        if more {
+            let left = Short(until.saturating_duration_since(Instant::now()));
+            logging::log(
+                Level::Info,
+                format_args!("{name} asked for more time, and has {left}"),
+            );
+        }
+        if cut {
+            let lacks = Short(wanted.saturating_duration_since(until));
+            logging::log(
+                Level::Warn,
+                format_args!(
+                    "{name} asked for {}, which is {lacks} more than max_extension of the supervisor allows",
+                    Short(by)
+                ),
+            );
+        }
+    }
+
+    /// The process ends: its deadline without extensions is `cap` at the latest. What workers were given stays theirs.
+    pub(super) fn tighten_for_exit(&self, cap: Option<Instant>) {
+        let Some(cap) = cap else { return };
+        let cap = {
+            let mut registry = self.registry.lock();
+            let extended = registry.extended();
+            registry.unextended = Some(registry.unextended.map_or(cap, |old| old.min(cap)));
+            let allowed = cap.checked_add(registry.settings.max_extension);
+            registry.latest = [registry.latest, allowed].into_iter().flatten().min();
+            cap.checked_add(extended)
+        };
+        self.tighten(cap);
+    }
+
+    /// By how much workers have moved the deadline.
+    pub(super) fn extended(&self) -> Duration {
+        self.registry.lock().extended()
+    }
+}
+
+impl Registry {
+    /// By how much the deadline has been moved.
+    fn extended(&self) -> Duration {
+        match (self.deadline, self.unextended) {
+            (Some(deadline), Some(unextended)) => deadline.saturating_duration_since(unextended),
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// Whether the shutdown waits for it, or is about to: `main` knows of a shutdown before its turn comes.
+    fn waits_for(&self, worker: &Worker) -> bool {
+        let main = worker.traits.kind == EntryKind::Main;
+        self.phase == Phase::Stopping
+            && (self.pending.contains(&worker.id)
+                || main && worker.told().is_none() && !self.leaving)
+    }
+
+    /// Books an extension; says whether it changed anything, and whether it is to be said that it was `cut` short.
+    fn extend(&mut self, worker: &Worker, until: Instant, cut: bool) -> (bool, bool) {
+        let before = worker.deadline().or(self.unextended);
+        let (Some(before), true) = (before, self.waits_for(worker)) else {
+            return (false, false);
+        };
+        let extended = self.extensions.entry(worker.id).or_insert(Extended {
+            before,
+            until: before,
+            said: false,
+        });
+        let said = extended.said;
+        extended.said |= cut;
+        let more = until > before.max(extended.until);
+        if more {
+            let ended = std::mem::replace(&mut extended.until, until);
+            self.graces.remove(&(ended, worker.id));
+            self.graces.insert((until, worker.id));
+            worker.prolong(until);
+            self.move_deadline(until);
+        }
+        (more, cut && !said)
+    }
+
+    /// The shutdown goes on until then, if that is later: for those who asked, and for those who come late.
+    fn move_deadline(&mut self, until: Instant) {
+        let Some(deadline) = self.deadline.filter(|deadline| *deadline < until) else {
+            return;
+        };
+        if self.unextended == Some(deadline) {
+            // The first time. All who are waited for keep the limit that they had; one that has asked has a later one, which counts.
+            for &id in &self.pending {
+                self.graces.insert((deadline, id));
+            }
+        }
+        self.deadline = Some(until);
+    }
+
+    /// The end of the time of a worker that is told at `now`, if others do not end sooner: what was the deadline before somebody
+    /// asked for more, unless it is over.
+    pub(super) fn deadline_for(&self, id: WorkerId, now: Instant) -> Option<Instant> {
+        let in_time = Some(id) <= self.last_in_time;
+        let asked = self.extensions.get(&id).map(|extended| extended.until);
+        match self.unextended {
+            Some(unextended) if in_time && now < unextended => asked.or(self.unextended),
+            _ => self.deadline,
+        }
+    }
+
+    /// Whether this end of a worker's grace has been put off.
+    pub(super) fn is_put_off(&self, id: WorkerId, end: Instant) -> bool {
+        let extended = self.extensions.get(&id);
+        extended.is_some_and(|extended| extended.until > end)
+    }
+}
