@@ -7,6 +7,8 @@ mod stop;
 mod supervisor;
 #[allow(unsafe_code)]
 mod sys;
+#[cfg(all(unix, feature = "systemd"))]
+pub mod systemd;
 mod task;
 pub mod terminate;
 pub mod thread;
