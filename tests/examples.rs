@@ -102,6 +102,43 @@ fn existing_handler_stays_and_passes_the_signal_on() {
     assert_eq!(ended.err, "");
 }
 
+#[cfg(unix)]
+#[test]
+fn reload_reads_its_settings_again_and_opens_its_log_anew() {
+    let folder = Folder::new();
+    let (settings, log, old) = (
+        folder.join("settings"),
+        folder.join("log"),
+        folder.join("old"),
+    );
+    fs::write(&settings, "hello\n").unwrap();
+    let mut program = Program::start(
+        "reload",
+        &[settings.to_str().unwrap(), log.to_str().unwrap()],
+    );
+    program.await_line("main: process");
+    fs::write(&settings, "good bye\n").unwrap();
+    program.signal(libc::SIGHUP);
+    program.await_line("reload: done");
+    fs::rename(&log, &old).unwrap();
+    program.signal(libc::SIGUSR1);
+    program.await_line("log: opened anew");
+    // Settings that cannot be read change nothing.
+    fs::remove_file(&settings).unwrap();
+    program.signal(libc::SIGHUP);
+    program.await_line("No such file");
+    program.signal(libc::SIGTERM);
+    let ended = program.end();
+    use std::os::unix::process::ExitStatusExt;
+    assert_eq!(ended.status.signal(), Some(libc::SIGTERM), "{ended:#?}");
+    assert_eq!(ended.out.last().unwrap(), "main: leaves because of SIGTERM");
+    assert_eq!(ended.err, "");
+    let old = fs::read_to_string(&old).unwrap();
+    assert!(old.contains("settings: good bye\n"), "{old}");
+    assert!(!old.contains("the end"), "{old}");
+    assert!(fs::read_to_string(&log).unwrap().ends_with("the end\n"));
+}
+
 /// The three ways out that `bare` has, and the exit code that each must keep.
 const WAYS_OUT: [(&[&str], i32); 3] = [
     (&["return"], 0),
