@@ -15,7 +15,7 @@ use super::guard::{Guard, Parts};
 use super::signal::{self, Signals};
 use crate::base::apart::bounded;
 use crate::supervisor::registry::{self, Core, Entry, Message, Phase};
-use crate::supervisor::worker::{Traits, Worker};
+use crate::supervisor::worker::{Critical, Traits, Worker};
 use crate::supervisor::{
     current, roots, Cause, EntryKind, ExitStyle, ShutdownReport, Supervisor, SupervisorBuilder,
 };
@@ -119,10 +119,11 @@ impl SupervisorBuilder {
                 location,
                 grace: Some(Duration::MAX), // until the deadline, whatever the workers get
                 daemon: false,
-                critical: false,
+                critical: Critical::No,
                 adopted: None,
             },
             None,
+            &core.observers,
         ));
         main.attach_thread(std::thread::current());
         {
@@ -140,6 +141,7 @@ impl SupervisorBuilder {
         }
         if let Some(name) = self.name {
             // One that was named when it was made keeps that name.
+            let _ = core.observers.name.set(Arc::clone(&name));
             let _ = core.name.set(name);
         }
         roots::make_global(&core);

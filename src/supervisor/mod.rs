@@ -7,9 +7,12 @@
 mod builder;
 mod callback;
 pub(crate) mod current;
+mod event;
 mod hook;
 mod hooks;
 mod membership;
+mod news;
+mod observers;
 mod ordered;
 pub(crate) mod registry;
 mod report;
@@ -31,12 +34,16 @@ use std::time::{Duration, Instant};
 pub use crate::base::cause::Cause;
 pub use builder::SupervisorBuilder;
 pub(crate) use callback::Job;
+pub(crate) use event::USUAL;
+pub use event::{Event, EventKind};
 pub use hooks::Hook;
+pub(crate) use observers::Observer;
 pub use report::{CallbackFault, EntryKind, EntryReport, Outcome, ShutdownReport, WorkerId};
-pub use settings::{ExitStyle, Order};
+pub use settings::{ExitStyle, Order, Strategy};
 pub(crate) use telling::{tell_worker, TimeLimit};
 
 use registry::{Core, Entry};
+use worker::Critical;
 
 use crate::stop::StopToken;
 
@@ -85,6 +92,8 @@ pub struct WorkerInfo {
     pub daemon: bool,
     /// When it ends, the supervisor shuts down.
     pub critical: bool,
+    /// How often it has been started again.
+    pub restarts: u32,
 }
 
 impl Supervisor {
@@ -217,7 +226,8 @@ fn collect_workers(core: &Core, into: &mut Vec<WorkerInfo>) {
                         age: worker.began.elapsed(),
                         told: worker.told().as_ref().map(Instant::elapsed),
                         daemon: worker.traits.daemon,
-                        critical: worker.traits.critical,
+                        critical: worker.traits.critical == Critical::Always,
+                        restarts: worker.restarts().count,
                     });
                 }
                 Entry::Child(child) => children.extend(child.core.upgrade()),

@@ -12,6 +12,7 @@ pub(super) fn push(entries: &mut Vec<EntryReport>, told: &Told, began: Instant, 
     match &told.entry {
         Entry::Worker(worker) => {
             let (callback, mut fault) = worker.callback.account();
+            let restarts = worker.restarts();
             if worker.token_hangs() {
                 fault = fault.or(Some(CallbackFault::Hung));
             }
@@ -28,6 +29,8 @@ pub(super) fn push(entries: &mut Vec<EntryReport>, told: &Told, began: Instant, 
                 fault,
                 told: told_after,
                 waited: until.saturating_duration_since(told.at),
+                restarts: restarts.count,
+                last_failure: restarts.last_failure,
             });
         }
         Entry::Hook(hook) => {
@@ -52,6 +55,8 @@ pub(super) fn push(entries: &mut Vec<EntryReport>, told: &Told, began: Instant, 
                 fault,
                 told: told_after,
                 waited: callback.unwrap_or_else(|| told.at.elapsed()),
+                restarts: 0,
+                last_failure: None,
             });
         }
         Entry::Child(child) => {
@@ -77,6 +82,8 @@ pub(super) fn push(entries: &mut Vec<EntryReport>, told: &Told, began: Instant, 
                 fault: None,
                 told: told_after,
                 waited: report.elapsed(),
+                restarts: 0,
+                last_failure: None,
             });
             entries.extend(report.entries().iter().cloned().map(|mut entry| {
                 entry.told += told_after;
@@ -94,6 +101,7 @@ fn outcome_of(worker: &Worker, late: bool) -> Outcome {
     }
     match worker.ended() {
         Some(End::Panicked(message)) if worker.is_gone() => Outcome::Panicked(message.into()),
+        Some(End::Failed(text)) if worker.is_gone() => Outcome::Failed(text.into()),
         _ if worker.is_gone() => Outcome::Finished,
         _ if worker.is_caller() => Outcome::Caller,
         _ if worker.traits.daemon => Outcome::Daemon,

@@ -13,7 +13,10 @@ use once_cell::sync::OnceCell;
 use parking_lot::{Condvar, Mutex};
 
 use super::callback::{Callback, Job};
+use super::news::Restarts;
+use super::observers::Observers;
 use super::report::{EntryKind, WorkerId};
+use crate::base::cause::Cause;
 use crate::base::logging;
 use crate::base::panics::describe_panic;
 use crate::stop::timer::{self, Expire, TimerKey};
@@ -29,10 +32,27 @@ pub(crate) struct Traits {
     pub(crate) grace: Option<Duration>,
     /// Told, but not waited for.
     pub(crate) daemon: bool,
-    /// When it ends, the supervisor shuts down.
-    pub(crate) critical: bool,
+    /// Whether the supervisor shuts down when it ends.
+    pub(crate) critical: Critical,
     /// The thread to unpark and to show, if it is not the one that is started (which only waits for it).
     pub(crate) adopted: Option<Thread>,
+}
+
+/// Whether a worker's end is that of its supervisor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Critical {
+    No,
+    /// If it panics.
+    OnPanic,
+    /// However it ends.
+    Always,
+}
+
+impl Critical {
+    /// Whether an end like this is the supervisor's.
+    pub(super) fn is_fatal(self, panicked: bool) -> bool {
+        self == Critical::Always || (panicked && self == Critical::OnPanic)
+    }
 }
 
 /// One supervised thread.
@@ -47,7 +67,9 @@ pub(crate) struct Worker {
     caller: AtomicBool,
     /// Its closure has returned and the value is stored.
     finished: AtomicBool,
-    progress: Mutex<Progress>,
+    pub(super) progress: Mutex<Progress>,
+    /// Who is told what happens to it.
+    pub(super) observers: Arc<Observers>,
     /// Notified when `progress` has come further: gone, or joined.
     changed: Condvar,
     /// The timer of its time limit.
@@ -55,15 +77,19 @@ pub(crate) struct Worker {
 }
 
 /// How far a worker has come.
-struct Progress {
+pub(super) struct Progress {
     /// The thread to unpark; there once it has been started.
     thread: Option<Thread>,
     /// There once it has been told to stop. Boxed, since most of a program's life it is not.
-    told: Option<Box<Told>>,
+    pub(super) told: Option<Box<Told>>,
     /// Its own stop source, made when somebody first asks for a token.
     source: Option<StopSource>,
     /// How its closure ended.
-    end: Option<End>,
+    pub(super) end: Option<End>,
+    /// Its thread has been started, and its observers know.
+    pub(super) announced: bool,
+    /// There once a run of it has failed. Boxed, since most workers are never started again.
+    pub(super) restarts: Option<Box<Restarts>>,
     /// Its code and its thread-locals are through; with the time, if anyone wanted to know.
     gone: Option<Option<Instant>>,
     /// Who may join the thread.
@@ -71,9 +97,9 @@ struct Progress {
 }
 
 /// How a worker was told to stop.
-struct Told {
+pub(super) struct Told {
     at: Instant,
-    stop: Stop,
+    pub(super) stop: Stop,
     /// The tripped token, with callbacks that may be left to run.
     tripped: Option<Tripped>,
     /// A callback of its token did not return within its limit.
@@ -84,6 +110,8 @@ struct Told {
 #[derive(Clone)]
 pub(crate) enum End {
     Returned,
+    /// With an error that is not to be passed over.
+    Failed(Box<str>),
     Panicked(Box<str>),
 }
 
@@ -114,7 +142,12 @@ enum Native {
 }
 
 impl Worker {
-    pub(crate) fn new(id: WorkerId, mut traits: Traits, callback: Option<Job>) -> Worker {
+    pub(crate) fn new(
+        id: WorkerId,
+        mut traits: Traits,
+        callback: Option<Job>,
+        observers: &Arc<Observers>,
+    ) -> Worker {
         let adopted = traits.adopted.take();
         Worker {
             id,
@@ -128,10 +161,13 @@ impl Worker {
                 told: None,
                 source: None,
                 end: None,
+                announced: false,
+                restarts: None,
                 gone: None,
                 native: Native::Absent,
             }),
             changed: Condvar::new(),
+            observers: Arc::clone(observers),
             timer: OnceCell::new(),
         }
     }
@@ -151,6 +187,7 @@ impl Worker {
 
     fn attach_as(&self, thread: Thread, native: Native) -> Thread {
         let mut progress = self.progress.lock();
+        self.announce_start(&mut progress);
         progress.native = native;
         // That of an adopted thread is there already, and stays.
         let thread = progress.thread.get_or_insert(thread).clone();
@@ -200,6 +237,7 @@ impl Worker {
             stop,
             token_hangs: false,
         }));
+        self.announce_told(progress);
     }
 
     /// The tripped token, once told.
@@ -289,7 +327,7 @@ impl Worker {
         self.progress.lock().told.as_ref().map(|told| told.at)
     }
 
-    fn unpark(&self) {
+    pub(crate) fn unpark(&self) {
         let thread = self.progress.lock().thread.clone();
         if let Some(thread) = thread {
             thread.unpark();
@@ -308,16 +346,19 @@ impl Worker {
 
     // ---- ending
 
-    /// The closure has ended like this, and its value has been put where the join finds it. True if it had been told to stop.
-    pub(crate) fn end(&self, end: End) -> bool {
-        let told = {
+    /// The closure has ended like this, and its value has been put where the join finds it. True if it had been told to stop;
+    /// and the cause of its supervisor's shutdown, if this is one.
+    pub(crate) fn end(&self, end: End) -> (bool, Option<Cause>) {
+        let outcome = {
             let mut progress = self.progress.lock();
+            self.announce_end(&end);
+            let cause = self.fatal_end(&progress, &end);
             progress.end = Some(end);
-            progress.told.is_some()
+            (progress.told.is_some(), cause)
         };
         // Release: pairs with `is_finished`, so that who sees true finds the value.
         self.finished.store(true, Ordering::Release);
-        told
+        outcome
     }
 
     pub(crate) fn is_finished(&self) -> bool {
