@@ -4,6 +4,7 @@
 mod base;
 pub mod events;
 mod exit;
+pub mod ready;
 pub mod restart;
 mod stop;
 mod supervisor;
