@@ -10,6 +10,7 @@ pub(crate) mod current;
 mod event;
 mod hook;
 mod hooks;
+mod joining;
 mod membership;
 mod news;
 mod observers;

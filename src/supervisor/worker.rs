@@ -1,7 +1,8 @@
 //! The record of one worker: who it is, what tells it to stop, how far it has come, and the thread to join.
 //!
-//! A record knows nothing of its supervisor. Its lock is a leaf: nothing is called with it held, and it may be taken
-//! with a registry's lock held, never the other way round.
+//! A record knows nothing of its supervisor but who observes it. With its lock held nobody is called but observers, which call
+//! nobody; it may be taken with a registry's lock held, never the other way round. `joining` joins its thread, `news` is what its
+//! observers hear.
 
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +14,7 @@ use once_cell::sync::OnceCell;
 use parking_lot::{Condvar, Mutex};
 
 use super::callback::{Callback, Job};
+use super::joining::Native;
 use super::news::Restarts;
 use super::observers::Observers;
 use super::report::{EntryKind, WorkerId};
@@ -71,7 +73,7 @@ pub(crate) struct Worker {
     /// Who is told what happens to it.
     pub(super) observers: Arc<Observers>,
     /// Notified when `progress` has come further: gone, or joined.
-    changed: Condvar,
+    pub(super) changed: Condvar,
     /// The timer of its time limit.
     timer: OnceCell<Box<(TimerKey, Arc<dyn Expire>)>>,
 }
@@ -91,9 +93,9 @@ pub(super) struct Progress {
     /// There once a run of it has failed. Boxed, since most workers are never started again.
     pub(super) restarts: Option<Box<Restarts>>,
     /// Its code and its thread-locals are through; with the time, if anyone wanted to know.
-    gone: Option<Option<Instant>>,
+    pub(super) gone: Option<Option<Instant>>,
     /// Who may join the thread.
-    native: Native,
+    pub(super) native: Native,
 }
 
 /// How a worker was told to stop.
@@ -127,18 +129,6 @@ impl End {
     pub(crate) fn panicked(payload: &(dyn std::any::Any + Send)) -> End {
         End::Panicked(describe_panic(payload).into())
     }
-}
-
-/// The right to join a thread, which exists once.
-enum Native {
-    /// The thread is not started yet, or somebody else joins it.
-    Absent,
-    /// Free to take.
-    Attached(NativeThread),
-    /// Somebody is joining it just now.
-    Taken,
-    /// It has been joined.
-    Joined,
 }
 
 impl Worker {
@@ -385,87 +375,5 @@ impl Worker {
     /// When it was gone, if anyone was waiting then.
     pub(crate) fn gone_at(&self) -> Option<Instant> {
         self.progress.lock().gone.flatten()
-    }
-
-    // ---- joining
-
-    /// Joins the thread however long it takes, as std does: one wait, in the system's own join.
-    pub(crate) fn join(&self) {
-        let mut progress = self.progress.lock();
-        loop {
-            match std::mem::replace(&mut progress.native, Native::Taken) {
-                Native::Attached(thread) => {
-                    drop(progress);
-                    thread.join();
-                    self.set_native(Native::Joined);
-                    return;
-                }
-                Native::Taken => self.changed.wait(&mut progress),
-                over => {
-                    progress.native = over;
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Waits until it is gone, then joins the thread. False if that was not to be had until `limit`; nothing has changed
-    /// then. `None` waits without end.
-    pub(crate) fn join_until(&self, limit: Option<Instant>) -> bool {
-        {
-            let mut progress = self.progress.lock();
-            while progress.gone.is_none() {
-                match limit {
-                    None => self.changed.wait(&mut progress),
-                    Some(limit) => {
-                        let late = self.changed.wait_until(&mut progress, limit).timed_out();
-                        if late && progress.gone.is_none() {
-                            return false;
-                        }
-                    }
-                }
-            }
-        }
-        // It is leaving already: it gets a moment, even when the time is up just now.
-        let moment = Instant::now() + Duration::from_millis(100);
-        self.collect(limit.map(|limit| limit.max(moment)))
-    }
-
-    /// Joins a thread that is gone. All that is left for it is the system's own work, so this takes microseconds; `limit`
-    /// is for what C libraries do at a thread's end. False if even that hangs; the thread can be joined later.
-    pub(crate) fn collect(&self, limit: Option<Instant>) -> bool {
-        let mut progress = self.progress.lock();
-        loop {
-            match std::mem::replace(&mut progress.native, Native::Taken) {
-                Native::Attached(thread) => {
-                    drop(progress);
-                    let left = thread.join_until(limit);
-                    let joined = left.is_ok();
-                    self.set_native(left.map_or_else(Native::Attached, |()| Native::Joined));
-                    return joined;
-                }
-                Native::Taken => {
-                    let late = match limit {
-                        None => {
-                            self.changed.wait(&mut progress);
-                            false
-                        }
-                        Some(limit) => self.changed.wait_until(&mut progress, limit).timed_out(),
-                    };
-                    if late && matches!(progress.native, Native::Taken) {
-                        return false;
-                    }
-                }
-                over => {
-                    progress.native = over;
-                    return true;
-                }
-            }
-        }
-    }
-
-    fn set_native(&self, native: Native) {
-        self.progress.lock().native = native;
-        self.changed.notify_all();
     }
 }
