@@ -65,8 +65,11 @@ impl Builder {
     /// Starts a thread that calls `f`, and calls it again as its [`Restart`] says. See [`restart`](crate::restart).
     ///
     /// `f` gets the stop token of its run, which stops when the worker is told to stop, and also when this run is to end for the
-    /// sake of a sibling ([`Strategy`]). The handle's value is that of the last run; a [`time_limit`](Builder::time_limit) and
-    /// [`critical`](Builder::critical) concern the worker, not one run.
+    /// sake of a sibling ([`Strategy`]). It is a child of the worker's own, which is what [`stop_token`](crate::stop_token) gives: its
+    /// reason is [`StopReason::Restart`](crate::StopReason::Restart), or else the worker's as that of a parent.
+    ///
+    /// The handle's value is that of the last run; a [`time_limit`](Builder::time_limit) and [`critical`](Builder::critical) concern
+    /// the worker, not one run.
     ///
     /// # Errors
     ///
