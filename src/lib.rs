@@ -2,7 +2,10 @@
 #![deny(unsafe_code)]
 
 mod base;
+pub mod events;
 mod exit;
+pub mod ready;
+pub mod restart;
 mod stop;
 mod supervisor;
 #[allow(unsafe_code)]
@@ -55,6 +58,11 @@ pub fn wait_for_shutdown() -> Cause {
 /// Shuts down the current worker's supervisor, else the global one, and waits for the end. See [`Supervisor::shutdown`].
 pub fn shutdown() -> ShutdownReport {
     Supervisor::current().shutdown()
+}
+
+/// What happens from now on in the current worker's supervisor, else in the global one. See [`Supervisor::subscribe`].
+pub fn subscribe(capacity: usize) -> crossbeam_channel::Receiver<events::Event> {
+    Supervisor::current().subscribe(capacity)
 }
 
 /// The workers of the current worker's supervisor, else of the global one. See [`Supervisor::workers`].

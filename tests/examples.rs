@@ -139,6 +139,55 @@ fn reload_reads_its_settings_again_and_opens_its_log_anew() {
     assert!(fs::read_to_string(&log).unwrap().ends_with("the end\n"));
 }
 
+#[cfg(unix)]
+#[test]
+fn restarting_worker_comes_back_each_time_it_loses_its_server() {
+    let mut program = Program::start("restarting_worker", &[]);
+    for _ in 0..3 {
+        program.await_line("client: connected");
+    }
+    program.signal(libc::SIGINT);
+    let ended = program.end();
+    assert_died_of_sigint(&ended);
+    let has = |part: &str| ended.out.iter().any(|line| line.contains(part));
+    assert!(has(r#"client: got "line 3""#), "{ended:#?}");
+    assert!(has("restarts for the 2nd time in "), "{ended:#?}");
+    assert!(
+        has("; restarts: 2; last failure: the server is gone"),
+        "{ended:#?}"
+    );
+    assert_eq!(ended.err, "");
+}
+
+#[test]
+fn services_start_in_order_and_are_rolled_back_in_reverse() {
+    let ended = run("services", &[]);
+    assert!(ended.status.success(), "{ended:#?}");
+    let first = [
+        "storage: ready",
+        "index: ready, with 3 rows",
+        "index: ends",
+        "storage: ends",
+    ];
+    assert_eq!(ended.out[..4], first);
+    assert!(
+        ended.out[4].starts_with("main: the server cannot start: "),
+        "{ended:#?}"
+    );
+    let second = [
+        "storage: ready",
+        "index: ready, with 3 rows",
+        "server: ready",
+        "main: all three are ready",
+    ];
+    assert_eq!(ended.out[5..9], second);
+    assert_eq!(
+        sorted(&ended.out[9..]),
+        ["index: ends", "server: ends", "storage: ends"]
+    );
+    assert_eq!(ended.err, "");
+}
+
 /// The three ways out that `bare` has, and the exit code that each must keep.
 const WAYS_OUT: [(&[&str], i32); 3] = [
     (&["return"], 0),

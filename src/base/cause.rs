@@ -27,11 +27,29 @@ pub enum Cause {
         /// Whether it panicked.
         panicked: bool,
     },
+    /// A critical worker returned an error, and is not started again.
+    #[non_exhaustive]
+    WorkerFailed {
+        /// Its name, if it had one.
+        name: Option<String>,
+        /// The text of the error.
+        failure: String,
+    },
+    /// A worker failed too often, past the limit of its [`Restart`](crate::restart::Restart).
+    #[non_exhaustive]
+    GaveUp {
+        /// Its name, if it had one.
+        name: Option<String>,
+        /// How often it was started again.
+        restarts: u32,
+        /// How its last run ended: the message of its panic, or the text of its error.
+        failure: String,
+    },
 }
 
 impl Cause {
-    /// The code with which a process ends that has no say of its own: 128 + n for a signal, 1 for a critical worker that
-    /// failed, 101 for a panic in `main`, the given code for an exit, else 0.
+    /// The code with which a process ends that has no say of its own: 128 + n for a signal, 1 for a worker that failed, 101 for a
+    /// panic in `main`, the given code for an exit, else 0.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Cause::Requested | Cause::Returned => 0,
@@ -40,6 +58,7 @@ impl Cause {
             Cause::Exit(code) => (code & 0xff) as u8,
             Cause::Signal(signal) => 128_i32.saturating_add(*signal).clamp(0, 255) as u8,
             Cause::WorkerEnded { panicked, .. } => u8::from(*panicked),
+            Cause::WorkerFailed { .. } | Cause::GaveUp { .. } => 1,
         }
     }
 }
@@ -61,6 +80,27 @@ impl fmt::Display for Cause {
                     Some(name) => write!(f, "the {how} of critical worker {}", Printable(name)),
                     None => write!(f, "the {how} of an unnamed critical worker"),
                 }
+            }
+            Cause::WorkerFailed { name, failure } => {
+                match name {
+                    Some(name) => write!(f, "the failure of critical worker {}", Printable(name))?,
+                    None => f.write_str("the failure of an unnamed critical worker")?,
+                }
+                write!(f, " ({})", Printable(failure))
+            }
+            Cause::GaveUp {
+                name,
+                restarts,
+                failure,
+            } => {
+                let name = name.as_deref().unwrap_or("<unnamed>");
+                let s = if *restarts == 1 { "" } else { "s" };
+                write!(
+                    f,
+                    "giving up worker {}, which failed again after {restarts} restart{s} ({})",
+                    Printable(name),
+                    Printable(failure)
+                )
             }
         }
     }

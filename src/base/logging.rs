@@ -2,13 +2,12 @@
 
 use std::fmt;
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use log::Level;
 
-use super::apart::bounded;
+use super::log_queue::{flush, post, About, Line};
 use super::panics::message_of_panic;
 use super::text::Printable;
 use crate::sys;
@@ -36,41 +35,31 @@ pub(crate) fn log(level: Level, text: fmt::Arguments<'_>) {
     }
 }
 
-/// Threads that are stuck in the logger just now, left behind.
-static STUCK: AtomicUsize = AtomicUsize::new(0);
 /// Standard error has not taken what we had to say, within its limit.
 static STDERR_STUCK: AtomicBool = AtomicBool::new(false);
 
-/// Logs on a thread of its own and waits at most `REPORT_LIMIT` for it: the log may be written by a worker that is gone. Once
-/// the logger is stuck, what there is to say goes to standard error instead, and nobody waits for the logger again.
+/// Logs a line that was written down, on this thread, with its key-values.
+pub(super) fn log_line(line: &Line) {
+    let Line { level, text, about } = line;
+    let said = catch_unwind(AssertUnwindSafe(|| {
+        log::log!(
+            target: TARGET,
+            *level,
+            event = about.event, id = about.id, name = about.name.as_deref(), supervisor = about.supervisor.as_deref();
+            "{text}"
+        );
+    }));
+    if let Err(payload) = said {
+        message_of_panic(payload);
+    }
+}
+
+/// Logs, and waits for that at most `REPORT_LIMIT`, for the log may be written by a worker that is gone. Once the logger is stuck,
+/// what there is to say goes to standard error instead, and nobody waits for the logger again.
 pub(crate) fn log_bounded(level: Level, text: String) {
-    if !listens(level) {
-        return;
-    }
-    // Relaxed: a count, which orders nothing.
-    if STUCK.load(Ordering::Relaxed) > 0 {
-        print(&format!("sundown: {text}\n"));
-        return;
-    }
-    /// How far one call of the logger is.
-    const CALLED: u8 = 0;
-    const LEFT_BEHIND: u8 = 1;
-    const RETURNED: u8 = 2;
-    let call = Arc::new(AtomicU8::new(CALLED));
-    let theirs = Arc::clone(&call);
-    bounded(REPORT_LIMIT, move || {
-        log(level, format_args!("{text}"));
-        if theirs.swap(RETURNED, Ordering::Relaxed) == LEFT_BEHIND {
-            STUCK.fetch_sub(1, Ordering::Relaxed);
-        }
-    });
-    // Counted before it is marked: the other way round, it could be taken off before it is put on.
-    STUCK.fetch_add(1, Ordering::Relaxed);
-    if call.swap(LEFT_BEHIND, Ordering::Relaxed) == RETURNED {
-        STUCK.fetch_sub(1, Ordering::Relaxed);
-    } else {
-        print("sundown: the logger does not return; what follows is printed here\n");
-    }
+    let about = About::default();
+    post(Line { level, text, about });
+    flush();
 }
 
 /// Prints on standard error, bounded: after the first failure it is not waited for again.

@@ -16,7 +16,7 @@ use super::outer_grace;
 use super::signal::{self, Signals};
 use crate::base::apart::bounded;
 use crate::supervisor::registry::{self, Core, Entry, Message, Phase};
-use crate::supervisor::worker::{Traits, Worker};
+use crate::supervisor::worker::{Critical, Traits, Worker};
 use crate::supervisor::{
     current, extension, roots, Cause, EntryKind, ExitStyle, ShutdownReport, Supervisor,
     SupervisorBuilder,
@@ -145,10 +145,11 @@ impl SupervisorBuilder {
                 location,
                 grace: Some(Duration::MAX), // until the deadline, whatever the workers get
                 daemon: false,
-                critical: false,
+                critical: Critical::No,
                 adopted: None,
             },
             None,
+            &core.observers,
         ));
         main.attach_thread(std::thread::current());
         core.stop.set_extend(extension(&core, &main));
@@ -169,6 +170,7 @@ impl SupervisorBuilder {
         }
         if let Some(name) = self.name {
             // One that was named when it was made keeps that name.
+            let _ = core.observers.name.set(Arc::clone(&name));
             let _ = core.name.set(name);
         }
         roots::make_global(&core);

@@ -19,6 +19,9 @@ pub enum StopReason {
     Parent(Box<StopReason>),
     /// Its own [`StopSource`](crate::StopSource) was stopped.
     Source,
+    /// A sibling failed, and with it this worker is started again: only its present run is to end. See
+    /// [`Strategy`](crate::restart::Strategy).
+    Restart,
 }
 
 impl StopReason {
@@ -39,6 +42,7 @@ impl fmt::Display for StopReason {
             StopReason::TimeLimit => f.write_str("its time limit"),
             StopReason::Parent(reason) => write!(f, "its parent's stop, by {reason}"),
             StopReason::Source => f.write_str("its own source"),
+            StopReason::Restart => f.write_str("the restart of a sibling"),
         }
     }
 }

@@ -5,13 +5,16 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::Arc;
 use std::time::Instant;
 
+use log::Level;
 use once_cell::sync::OnceCell;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use super::event::{self, EventKind};
 use super::hook::HookRecord;
+use super::observers::Observers;
 use super::registry::{next_id, ChildRecord, Closed, Core, Entry, Message, Phase, Registry, Told};
 use super::report::{EntryKind, WorkerId};
-use super::settings::Settings;
+use super::settings::{Settings, Strategy};
 use super::worker::Worker;
 use crate::base::cause::Cause;
 use crate::stop::{Stop, StopReason, StopSource};
@@ -29,6 +32,12 @@ impl Core {
             None => (None, None),
         };
         Core {
+            observers: Observers::new(
+                name.clone(),
+                parent.as_ref().map(|parent| Arc::clone(&parent.observers)),
+                id_in_parent,
+            ),
+            attached: OnceCell::new(),
             name: name.map_or_else(OnceCell::new, OnceCell::with_value),
             parent,
             id_in_parent,
@@ -118,7 +127,10 @@ impl Core {
         }
         let id = next_id();
         let parent = Some((Arc::clone(self), id));
-        let settings = registry.settings.clone();
+        let settings = Settings {
+            strategy: Strategy::default(),
+            ..registry.settings.clone()
+        };
         let late = registry.phase == Phase::Stopping;
         let core = Arc::new(Core::new(Some(Arc::clone(&name)), settings, parent, late));
         let record = Arc::new(ChildRecord {
@@ -277,9 +289,16 @@ impl Core {
             self.set_phase(&mut registry, Phase::Stopping);
             // Trips, and so wakes who waits; the callbacks on it are the driver's first step.
             let stop = Stop {
-                reason: StopReason::Shutdown(cause),
+                reason: StopReason::Shutdown(cause.clone()),
                 deadline: registry.deadline,
             };
+            // Under the lock: whatever follows from it comes after it.
+            let level = match self.parent {
+                None => Level::Info,
+                Some(_) => event::USUAL,
+            };
+            self.observers
+                .announce_own(level, || EventKind::ShutdownBegan(cause));
             registry.tripped = self.stop.trip(&stop);
             coordinator = registry.coordinator.clone();
             registry.coordinated = coordinator.is_some();

@@ -8,10 +8,14 @@ mod budget;
 mod builder;
 mod callback;
 pub(crate) mod current;
+mod event;
 mod extension;
 mod hook;
 mod hooks;
+mod joining;
 mod membership;
+mod news;
+mod observers;
 pub(crate) mod on_signal;
 mod ordered;
 pub(crate) mod registry;
@@ -34,13 +38,17 @@ use std::time::{Duration, Instant};
 pub use crate::base::cause::Cause;
 pub use builder::SupervisorBuilder;
 pub(crate) use callback::Job;
+pub(crate) use event::USUAL;
+pub use event::{Event, EventKind};
 pub(crate) use extension::extension;
 pub use hooks::Hook;
+pub(crate) use observers::Observer;
 pub use report::{CallbackFault, EntryKind, EntryReport, Outcome, ShutdownReport, WorkerId};
-pub use settings::{ExitStyle, Order};
+pub use settings::{ExitStyle, Order, Strategy};
 pub(crate) use telling::{tell_worker, TimeLimit};
 
 use registry::{Core, Entry};
+use worker::Critical;
 
 use crate::stop::StopToken;
 
@@ -89,6 +97,8 @@ pub struct WorkerInfo {
     pub daemon: bool,
     /// When it ends, the supervisor shuts down.
     pub critical: bool,
+    /// How often it has been started again.
+    pub restarts: u32,
 }
 
 impl Supervisor {
@@ -221,7 +231,8 @@ fn collect_workers(core: &Core, into: &mut Vec<WorkerInfo>) {
                         age: worker.began.elapsed(),
                         told: worker.told().as_ref().map(Instant::elapsed),
                         daemon: worker.traits.daemon,
-                        critical: worker.traits.critical,
+                        critical: worker.traits.critical == Critical::Always,
+                        restarts: worker.restarts().count,
                     });
                 }
                 Entry::Child(child) => children.extend(child.core.upgrade()),

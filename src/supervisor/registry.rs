@@ -12,6 +12,7 @@
 //! One lock for each supervisor. With it held, only the leaf locks of a worker or a callback are taken, never that of another
 //! supervisor; nothing of a user's is called or dropped. What is removed is dropped after the lock is free.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 use std::panic::Location;
@@ -25,6 +26,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::extension::Extended;
 use super::hook::HookRecord;
+use super::observers::Observers;
 use super::ordered::Ordered;
 use super::report::{ShutdownReport, WorkerId};
 use super::settings::{ExitStyle, Order, Settings};
@@ -96,6 +98,10 @@ pub(crate) struct Core {
     pub(crate) registry: Mutex<Registry>,
     /// Notified when someone who waits should look again: the phase, `pending`, a late entry, the report.
     pub(crate) changed: Condvar,
+    /// Who is told what happens here.
+    pub(crate) observers: Arc<Observers>,
+    /// What an adapter keeps for this supervisor: `restart`, who is started again with whom.
+    pub(crate) attached: OnceCell<Arc<dyn Any + Send + Sync>>,
 }
 
 /// What the lock guards.
@@ -103,6 +109,8 @@ pub(crate) struct Registry {
     pub(crate) settings: Settings,
     pub(crate) phase: Phase,
     pub(crate) cause: Option<Cause>,
+    /// How critical workers failed after that, in order.
+    pub(crate) secondary: Vec<Cause>,
     /// The supervisor's own token, tripped, with callbacks that may be left to run.
     pub(crate) tripped: Option<Tripped>,
     /// The newest entry when the shutdown was requested: what is newer is late.
@@ -133,6 +141,8 @@ pub(crate) struct Registry {
     pub(crate) graces: BTreeSet<(Instant, WorkerId)>,
     /// Workers that were still running when their grace was over, or whose thread would not be joined.
     pub(crate) overdue: BTreeSet<WorkerId>,
+    /// Workers of which the observers know that their time is up.
+    pub(super) stragglers: BTreeSet<WorkerId>,
     /// Workers that the shutdown left behind, until they end.
     pub(crate) left_behind: BTreeMap<WorkerId, Arc<Worker>>,
     /// Nested supervisors that were made while this one was stopping. They are told at once, and closed last.
@@ -184,6 +194,7 @@ impl Registry {
             settings,
             phase: Phase::Running,
             cause: None,
+            secondary: Vec::new(),
             tripped: None,
             last_in_time: None,
             coordinated: false,
@@ -199,6 +210,7 @@ impl Registry {
             pending: BTreeSet::new(),
             graces: BTreeSet::new(),
             overdue: BTreeSet::new(),
+            stragglers: BTreeSet::new(),
             left_behind: BTreeMap::new(),
             late_children: Vec::new(),
             held_open,

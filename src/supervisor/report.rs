@@ -74,6 +74,8 @@ pub enum Outcome {
     Caller,
     /// A daemon: told to stop, not waited for, still running.
     Daemon,
+    /// It returned an error with this text, without having been told to stop, and was not started again.
+    Failed(String),
 }
 
 /// What went wrong with an entry's callback.
@@ -100,6 +102,8 @@ pub struct EntryReport {
     pub(crate) told: Duration,
     pub(crate) extended: Option<Duration>,
     pub(crate) waited: Duration,
+    pub(crate) restarts: u32,
+    pub(crate) last_failure: Option<String>,
 }
 
 impl EntryReport {
@@ -159,6 +163,16 @@ impl EntryReport {
         self.extended
     }
 
+    /// How often it was started again.
+    pub fn restarts(&self) -> u32 {
+        self.restarts
+    }
+
+    /// Why it was last started again, or given up: the message of a panic, or the text of an error.
+    pub fn last_failure(&self) -> Option<&str> {
+        self.last_failure.as_deref()
+    }
+
     /// Still running when its time was up: the worker, or its callback.
     pub fn is_straggler(&self) -> bool {
         self.outcome == Outcome::Straggler || self.fault == Some(CallbackFault::Hung)
@@ -185,6 +199,7 @@ pub struct ShutdownReport {
 #[derive(Debug)]
 struct Inner {
     cause: Cause,
+    secondary: Vec<Cause>,
     elapsed: Duration,
     complete: bool,
     entries: Vec<EntryReport>,
@@ -193,6 +208,7 @@ struct Inner {
 impl ShutdownReport {
     pub(crate) fn new(
         cause: Cause,
+        secondary: Vec<Cause>,
         elapsed: Duration,
         complete: bool,
         entries: Vec<EntryReport>,
@@ -200,6 +216,7 @@ impl ShutdownReport {
         ShutdownReport {
             inner: Arc::new(Inner {
                 cause,
+                secondary,
                 elapsed,
                 complete,
                 entries,
@@ -207,9 +224,20 @@ impl ShutdownReport {
         }
     }
 
+    /// Of a shutdown that is not ours to carry out, in a forked child.
+    pub(crate) fn nothing(cause: Cause) -> Self {
+        ShutdownReport::new(cause, Vec::new(), Duration::ZERO, true, Vec::new())
+    }
+
     /// Why the shutdown began.
     pub fn cause(&self) -> &Cause {
         &self.inner.cause
+    }
+
+    /// How critical workers failed, and which workers were given up, when the shutdown had been requested already; in the order in
+    /// which that happened.
+    pub fn secondary(&self) -> &[Cause] {
+        &self.inner.secondary
     }
 
     /// How long it took, from the request to the end of the last `on_exit` hook.
@@ -239,8 +267,7 @@ impl ShutdownReport {
         self.inner.complete
     }
 
-    /// The exit code that fits the cause: 128 + n for a signal, 1 when a critical worker failed, 101 after a panic in
-    /// `main`, the given code for an exit, else 0.
+    /// The exit code that fits the cause: 128 + n for a signal, 1 when a worker failed, 101 after a panic in `main`, the given code for an exit, else 0.
     pub fn exit_code(&self) -> u8 {
         self.inner.cause.exit_code()
     }

@@ -18,6 +18,7 @@ pub(super) fn push(
     match &told.entry {
         Entry::Worker(worker) => {
             let (callback, mut fault) = worker.callback.account();
+            let restarts = worker.restarts();
             if worker.token_hangs() {
                 fault = fault.or(Some(CallbackFault::Hung));
             }
@@ -35,6 +36,8 @@ pub(super) fn push(
                 told: told_after,
                 extended,
                 waited: until.saturating_duration_since(told.at),
+                restarts: restarts.count,
+                last_failure: restarts.last_failure,
             });
         }
         Entry::Hook(hook) => {
@@ -60,6 +63,8 @@ pub(super) fn push(
                 told: told_after,
                 extended,
                 waited: callback.unwrap_or_else(|| told.at.elapsed()),
+                restarts: 0,
+                last_failure: None,
             });
         }
         Entry::Child(child) => {
@@ -86,6 +91,8 @@ pub(super) fn push(
                 told: told_after,
                 extended,
                 waited: report.elapsed(),
+                restarts: 0,
+                last_failure: None,
             });
             entries.extend(report.entries().iter().cloned().map(|mut entry| {
                 entry.told += told_after;
@@ -103,6 +110,7 @@ fn outcome_of(worker: &Worker, late: bool) -> Outcome {
     }
     match worker.ended() {
         Some(End::Panicked(message)) if worker.is_gone() => Outcome::Panicked(message.into()),
+        Some(End::Failed(text)) if worker.is_gone() => Outcome::Failed(text.into()),
         _ if worker.is_gone() => Outcome::Finished,
         _ if worker.is_caller() => Outcome::Caller,
         _ if worker.traits.daemon => Outcome::Daemon,

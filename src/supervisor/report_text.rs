@@ -19,22 +19,16 @@ impl fmt::Display for ShutdownReport {
             Short(self.elapsed())
         )?;
         let mut separator = ": ";
-        let counts = [
-            ("stuck", entries.iter().filter(|e| e.is_straggler()).count()),
-            (
-                "panicked",
-                entries
-                    .iter()
-                    .filter(|e| !e.is_straggler() && !e.is_clean())
-                    .count(),
-            ),
-            ("fine", entries.iter().filter(|e| e.is_clean()).count()),
-        ];
+        let count = |what: &str| entries.iter().filter(|e| state(e) == what).count();
+        let counts = ["stuck", "panicked", "failed", "fine"].map(|what| (what, count(what)));
         for (what, count) in counts {
             if count > 0 {
                 write!(f, "{separator}{count} {what}")?;
                 separator = ", ";
             }
+        }
+        for cause in self.secondary() {
+            write!(f, "\n  then      {cause}")?;
         }
         let mut sorted: Vec<&EntryReport> = entries.iter().collect();
         // Stable: entries of one rank and one duration stay in the order in which they were told.
@@ -43,6 +37,16 @@ impl fmt::Display for ShutdownReport {
             write!(f, "\n  {}", Line(entry))?;
         }
         Ok(())
+    }
+}
+
+/// What the summary counts it as.
+fn state(entry: &EntryReport) -> &'static str {
+    match entry.outcome() {
+        _ if entry.is_straggler() => "stuck",
+        _ if entry.is_clean() => "fine",
+        Outcome::Failed(_) => "failed",
+        _ => "panicked", // it, or its callback
     }
 }
 
@@ -71,6 +75,7 @@ impl fmt::Display for Line<'_> {
             Outcome::Finished if entry.is_straggler() => "STUCK",
             Outcome::Finished => "finished",
             Outcome::Panicked(_) => "PANICKED",
+            Outcome::Failed(_) => "FAILED",
             Outcome::Straggler => "STUCK",
             Outcome::Caller => "caller",
             Outcome::Daemon => "daemon",
@@ -92,13 +97,22 @@ impl fmt::Display for Line<'_> {
                 ": still running {} after it was told",
                 Short(entry.waited())
             )?,
-            Outcome::Panicked(message) => write!(f, ": {}", Printable(message))?,
+            Outcome::Panicked(message) | Outcome::Failed(message) => {
+                write!(f, ": {}", Printable(message))?;
+            }
             Outcome::Caller => f.write_str(": waits for this shutdown")?,
             Outcome::Daemon => f.write_str(": left running, as asked")?,
             Outcome::Finished => write!(f, " {} after it was told", Short(entry.waited()))?,
         }
         if let Some(extended) = entry.extended() {
             write!(f, "; had {} more than its limit", Short(extended))?;
+        }
+        if entry.restarts() > 0 {
+            write!(f, "; restarts: {}", entry.restarts())?;
+        }
+        // What a worker that failed for good last failed with has been said already.
+        if let Some(failure) = entry.last_failure().filter(|_| entry.is_clean()) {
+            write!(f, "; last failure: {}", Printable(failure))?;
         }
         match (entry.callback_fault(), entry.callback()) {
             (Some(CallbackFault::Hung), _) => f.write_str("; its callback DID NOT RETURN"),

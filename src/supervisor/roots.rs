@@ -11,6 +11,7 @@ use super::registry::{Core, Phase};
 use super::settings::{ExitStyle, Settings};
 use crate::base::apart::bounded;
 use crate::base::cause::Cause;
+use crate::base::log_queue;
 use crate::base::logging;
 use crate::base::panics::message_of_panic;
 use crate::sys;
@@ -144,6 +145,7 @@ fn leave(status: Option<i32>) {
         status => Cause::Exit(status.unwrap_or(0)),
     };
     shut_down_all(&cause, None, true);
+    log_queue::flush();
     let Some(core) = global else { return };
     let (style, cause) = {
         let registry = core.registry.lock();

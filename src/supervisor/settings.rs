@@ -21,6 +21,25 @@ pub enum Order {
     OneByOne,
 }
 
+/// Who is started again when a restartable worker of a supervisor fails: of those that were spawned with
+/// [`spawn_loop`](crate::thread::Builder::spawn_loop) and a policy other than [`never`](crate::restart::Restart::never).
+///
+/// Of several, each that runs is told to end its run, newest first, through the token of that run, and gets its grace for that, or
+/// as long as a whole shutdown may take; if it still runs then, the one that failed is given up. When all have ended and the pause
+/// of the one that failed is over, they start again, oldest first. One that fails before all have started begins that anew. A
+/// restart counts against the limit of the one that failed only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Strategy {
+    /// The one that failed.
+    #[default]
+    OneForOne,
+    /// All of them. For workers that cannot do without one another.
+    OneForAll,
+    /// The one that failed and those that are newer. For workers that use older ones.
+    RestForOne,
+}
+
 /// How the process ends after a signal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -40,6 +59,7 @@ pub(crate) struct Settings {
     pub(crate) grace: Option<Duration>,
     pub(crate) order: Order,
     pub(crate) max_extension: Duration,
+    pub(crate) strategy: Strategy,
 }
 
 impl Default for Settings {
@@ -49,6 +69,7 @@ impl Default for Settings {
             grace: None,
             order: Order::AllThenJoin,
             max_extension: Duration::ZERO,
+            strategy: Strategy::OneForOne,
         }
     }
 }

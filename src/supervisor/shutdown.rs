@@ -4,6 +4,7 @@
 //! watches (`walk`), unless there is none to run. All waiting is bounded by the deadline and, past it, by one callback's limit
 //! for each of the two kinds of callbacks.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,13 +12,15 @@ use std::time::{Duration, Instant};
 use log::Level;
 
 use super::current;
+use super::event::{self, EventKind};
 use super::extension::Extended;
-use super::registry::{Core, Entry, Phase};
-use super::report::{EntryKind, ShutdownReport};
+use super::registry::{Core, Entry, Phase, Registry};
+use super::report::{EntryKind, EntryReport, Outcome, ShutdownReport, WorkerId};
 use super::telling::ExitHooks;
 use super::walk::walk;
 use super::worker::Worker;
 use crate::base::cause::Cause;
+use crate::base::log_queue;
 use crate::base::logging::{self, REPORT_LIMIT};
 use crate::base::text::Printable;
 
@@ -46,7 +49,7 @@ impl Core {
     /// Asks for a shutdown and waits for it, unless the caller is a callback that the shutdown itself waits for.
     pub(crate) fn shutdown(self: &Arc<Core>, cause: Cause) -> ShutdownReport {
         if !self.is_ours() {
-            return ShutdownReport::new(cause, Duration::ZERO, true, Vec::new());
+            return ShutdownReport::nothing(cause);
         }
         if current::is_callback_within(self) {
             self.request(cause);
@@ -69,7 +72,7 @@ impl Core {
         leaving: bool,
     ) -> ShutdownReport {
         if !self.is_ours() {
-            return ShutdownReport::new(cause, Duration::ZERO, true, Vec::new());
+            return ShutdownReport::nothing(cause);
         }
         if leaving {
             self.registry.lock().leaving = true;
@@ -127,11 +130,7 @@ impl Core {
 
     /// Steps 2 to 5 of the shutdown.
     fn drive(self: &Arc<Core>) -> ShutdownReport {
-        let root = self.parent.is_none();
-        if root && logging::listens(Level::Info) {
-            let cause = self.wait_for_request();
-            logging::log_bounded(Level::Info, format!("shutting down after {cause}"));
-        }
+        log_queue::flush(); // that it has begun is said before anyone is told
         self.tell_own_token();
         loop {
             self.tell_all();
@@ -172,9 +171,11 @@ impl Core {
             if registry.is_late(now) {
                 // Nobody registers any more; what is untold is told, and nothing is waited for.
                 self.set_phase(&mut registry, Phase::Closed);
-                registry.pending.clear();
+                let late = std::mem::take(&mut registry.pending);
+                self.announce_stragglers(&mut registry, late);
                 continue;
             }
+            let mut late = BTreeSet::new();
             while let Some(&(end, id)) = registry.graces.iter().next() {
                 if end > now {
                     break;
@@ -185,8 +186,10 @@ impl Core {
                 }
                 if registry.pending.remove(&id) {
                     registry.overdue.insert(id);
+                    late.insert(id);
                 }
             }
+            self.announce_stragglers(&mut registry, late);
             if registry.pending.is_empty() && !registry.held_open {
                 continue;
             }
@@ -198,6 +201,21 @@ impl Core {
                 None => self.changed.wait(&mut registry),
             }
         }
+    }
+
+    /// These workers' time is up. Under the registry's lock, so that whoever leaves just now does so before or after it.
+    fn announce_stragglers(&self, registry: &mut Registry, mut late: BTreeSet<WorkerId>) {
+        late.retain(|id| !registry.stragglers.contains(id));
+        if late.is_empty() {
+            return;
+        }
+        let told = registry.told.iter().map(|told| &told.entry);
+        for entry in told.filter(|entry| late.contains(&entry.id())) {
+            if let Entry::Worker(worker) = entry {
+                worker.announce(Level::Warn, || EventKind::Straggler);
+            }
+        }
+        registry.stragglers.append(&mut late);
     }
 
     /// Joins the threads of all who are gone, newest first.
@@ -230,16 +248,26 @@ impl Core {
 
     // ---- report
 
-    /// Makes the report, says what went wrong, and gives it to all who wait.
+    /// Makes the report, says what went wrong (on standard error if no logger is installed), and gives it to all who wait.
     fn conclude(self: &Arc<Core>) -> ShutdownReport {
         let report = self.report(true);
-        if self.parent.is_none() || !self.parent_is_stopping() {
-            say(&report);
+        let level = match report.is_clean() {
+            _ if self.parent_is_stopping() => event::USUAL, // whose report includes this one
+            true => Level::Info,
+            false => Level::Error,
+        };
+        // Who was told only past the deadline has not been waited for at all.
+        let stuck = |entry: &&EntryReport| *entry.outcome() == Outcome::Straggler;
+        let stuck = report.entries().iter().filter(stuck).map(EntryReport::id);
+        self.announce_stragglers(&mut self.registry.lock(), stuck.collect());
+        self.observers
+            .announce_own(level, || EventKind::ShutdownEnded(report.clone()));
+        self.observers.close();
+        if level == Level::Error && log::max_level() == log::LevelFilter::Off {
+            logging::print(&format!("sundown: {report}\n"));
         }
-        {
-            let mut registry = self.registry.lock();
-            registry.report = Some(report.clone());
-        }
+        log_queue::flush();
+        self.registry.lock().report = Some(report.clone());
         self.changed.notify_all();
         self.release();
         if let (Some(parent), Some(id)) = (&self.parent, self.id_in_parent) {
@@ -264,7 +292,7 @@ impl Core {
 
     fn report(&self, complete: bool) -> ShutdownReport {
         // Copied out, so that no worker that ends meanwhile waits for it. Child reports are taken with no lock held.
-        let (told, hooks, overdue, extensions, began, cause) = {
+        let (told, hooks, overdue, extensions, began, cause, mut secondary) = {
             let registry = self.registry.lock();
             (
                 registry.told.clone(),
@@ -273,6 +301,7 @@ impl Core {
                 registry.extensions.clone(),
                 registry.began,
                 registry.cause.clone(),
+                registry.secondary.clone(),
             )
         };
         let began = began.unwrap_or_else(Instant::now);
@@ -282,9 +311,12 @@ impl Core {
             let extended = extensions.get(&told.entry.id());
             let extended = extended.map(Extended::by).filter(|by| !by.is_zero());
             super::report_entry::push(&mut entries, told, began, late, extended);
+            if let Some(child) = &told.child {
+                secondary.extend_from_slice(child.secondary());
+            }
         }
         let cause = cause.unwrap_or(Cause::Requested);
-        ShutdownReport::new(cause, began.elapsed(), complete, entries)
+        ShutdownReport::new(cause, secondary, began.elapsed(), complete, entries)
     }
 
     /// Names of all who are still waited for, here and in nested supervisors, without waiting long for any lock.
@@ -321,18 +353,5 @@ impl Core {
             names.extend(child.waited_for());
         }
         names
-    }
-}
-
-/// Says what went wrong: through the logger if there is one, else on standard error. A clean report is only logged.
-fn say(report: &ShutdownReport) {
-    if report.is_clean() {
-        if logging::listens(Level::Info) {
-            logging::log_bounded(Level::Info, report.to_string());
-        }
-    } else if log::max_level() == log::LevelFilter::Off {
-        logging::print(&format!("sundown: {report}\n"));
-    } else {
-        logging::log_bounded(Level::Error, report.to_string());
     }
 }

@@ -1,7 +1,8 @@
 //! The record of one worker: who it is, what tells it to stop, how far it has come, and the thread to join.
 //!
-//! A record knows nothing of its supervisor. Its lock is a leaf: nothing is called with it held, and it may be taken
-//! with a registry's lock held, never the other way round.
+//! A record knows nothing of its supervisor but who observes it. With its lock held nobody is called but observers, which call
+//! nobody; it may be taken with a registry's lock held, never the other way round. `joining` joins its thread, `news` is what its
+//! observers hear.
 
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +14,11 @@ use once_cell::sync::OnceCell;
 use parking_lot::{Condvar, Mutex};
 
 use super::callback::{Callback, Job};
+use super::joining::Native;
+use super::news::Restarts;
+use super::observers::Observers;
 use super::report::{EntryKind, WorkerId};
+use crate::base::cause::Cause;
 use crate::base::logging;
 use crate::base::panics::describe_panic;
 use crate::stop::timer::{self, Expire, TimerKey};
@@ -29,10 +34,27 @@ pub(crate) struct Traits {
     pub(crate) grace: Option<Duration>,
     /// Told, but not waited for.
     pub(crate) daemon: bool,
-    /// When it ends, the supervisor shuts down.
-    pub(crate) critical: bool,
+    /// Whether the supervisor shuts down when it ends.
+    pub(crate) critical: Critical,
     /// The thread to unpark and to show, if it is not the one that is started (which only waits for it).
     pub(crate) adopted: Option<Thread>,
+}
+
+/// Whether a worker's end is that of its supervisor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Critical {
+    No,
+    /// If it panics.
+    OnPanic,
+    /// However it ends.
+    Always,
+}
+
+impl Critical {
+    /// Whether an end like this is the supervisor's.
+    pub(super) fn is_fatal(self, panicked: bool) -> bool {
+        self == Critical::Always || (panicked && self == Critical::OnPanic)
+    }
 }
 
 /// One supervised thread.
@@ -47,33 +69,39 @@ pub(crate) struct Worker {
     caller: AtomicBool,
     /// Its closure has returned and the value is stored.
     finished: AtomicBool,
-    progress: Mutex<Progress>,
+    pub(super) progress: Mutex<Progress>,
+    /// Who is told what happens to it.
+    pub(super) observers: Arc<Observers>,
     /// Notified when `progress` has come further: gone, or joined.
-    changed: Condvar,
+    pub(super) changed: Condvar,
     /// The timer of its time limit.
     timer: OnceCell<Box<(TimerKey, Arc<dyn Expire>)>>,
 }
 
 /// How far a worker has come.
-struct Progress {
+pub(super) struct Progress {
     /// The thread to unpark; there once it has been started.
     thread: Option<Thread>,
     /// There once it has been told to stop. Boxed, since most of a program's life it is not.
-    told: Option<Box<Told>>,
+    pub(super) told: Option<Box<Told>>,
     /// Its own stop source, made when somebody first asks for a token.
     source: Option<StopSource>,
     /// How its closure ended.
-    end: Option<End>,
+    pub(super) end: Option<End>,
+    /// Its thread has been started, and its observers know.
+    pub(super) announced: bool,
+    /// There once a run of it has failed. Boxed, since most workers are never started again.
+    pub(super) restarts: Option<Box<Restarts>>,
     /// Its code and its thread-locals are through; with the time, if anyone wanted to know.
-    gone: Option<Option<Instant>>,
+    pub(super) gone: Option<Option<Instant>>,
     /// Who may join the thread.
-    native: Native,
+    pub(super) native: Native,
 }
 
 /// How a worker was told to stop.
-struct Told {
+pub(super) struct Told {
     at: Instant,
-    stop: Stop,
+    pub(super) stop: Stop,
     /// The tripped token, with callbacks that may be left to run.
     tripped: Option<Tripped>,
     /// A callback of its token did not return within its limit.
@@ -84,6 +112,8 @@ struct Told {
 #[derive(Clone)]
 pub(crate) enum End {
     Returned,
+    /// With an error that is not to be passed over.
+    Failed(Box<str>),
     Panicked(Box<str>),
 }
 
@@ -101,20 +131,13 @@ impl End {
     }
 }
 
-/// The right to join a thread, which exists once.
-enum Native {
-    /// The thread is not started yet, or somebody else joins it.
-    Absent,
-    /// Free to take.
-    Attached(NativeThread),
-    /// Somebody is joining it just now.
-    Taken,
-    /// It has been joined.
-    Joined,
-}
-
 impl Worker {
-    pub(crate) fn new(id: WorkerId, mut traits: Traits, callback: Option<Job>) -> Worker {
+    pub(crate) fn new(
+        id: WorkerId,
+        mut traits: Traits,
+        callback: Option<Job>,
+        observers: &Arc<Observers>,
+    ) -> Worker {
         let adopted = traits.adopted.take();
         Worker {
             id,
@@ -128,10 +151,13 @@ impl Worker {
                 told: None,
                 source: None,
                 end: None,
+                announced: false,
+                restarts: None,
                 gone: None,
                 native: Native::Absent,
             }),
             changed: Condvar::new(),
+            observers: Arc::clone(observers),
             timer: OnceCell::new(),
         }
     }
@@ -151,6 +177,7 @@ impl Worker {
 
     fn attach_as(&self, thread: Thread, native: Native) -> Thread {
         let mut progress = self.progress.lock();
+        self.announce_start(&mut progress);
         progress.native = native;
         // That of an adopted thread is there already, and stays.
         let thread = progress.thread.get_or_insert(thread).clone();
@@ -217,6 +244,7 @@ impl Worker {
             stop,
             token_hangs: false,
         }));
+        self.announce_told(progress);
     }
 
     /// The tripped token, once told.
@@ -306,7 +334,7 @@ impl Worker {
         self.progress.lock().told.as_ref().map(|told| told.at)
     }
 
-    fn unpark(&self) {
+    pub(crate) fn unpark(&self) {
         let thread = self.progress.lock().thread.clone();
         if let Some(thread) = thread {
             thread.unpark();
@@ -325,16 +353,19 @@ impl Worker {
 
     // ---- ending
 
-    /// The closure has ended like this, and its value has been put where the join finds it. True if it had been told to stop.
-    pub(crate) fn end(&self, end: End) -> bool {
-        let told = {
+    /// The closure has ended like this, and its value has been put where the join finds it. True if it had been told to stop;
+    /// and the cause of its supervisor's shutdown, if this is one.
+    pub(crate) fn end(&self, end: End) -> (bool, Option<Cause>) {
+        let outcome = {
             let mut progress = self.progress.lock();
+            self.announce_end(&end);
+            let cause = self.fatal_end(&progress, &end);
             progress.end = Some(end);
-            progress.told.is_some()
+            (progress.told.is_some(), cause)
         };
         // Release: pairs with `is_finished`, so that who sees true finds the value.
         self.finished.store(true, Ordering::Release);
-        told
+        outcome
     }
 
     pub(crate) fn is_finished(&self) -> bool {
@@ -361,87 +392,5 @@ impl Worker {
     /// When it was gone, if anyone was waiting then.
     pub(crate) fn gone_at(&self) -> Option<Instant> {
         self.progress.lock().gone.flatten()
-    }
-
-    // ---- joining
-
-    /// Joins the thread however long it takes, as std does: one wait, in the system's own join.
-    pub(crate) fn join(&self) {
-        let mut progress = self.progress.lock();
-        loop {
-            match std::mem::replace(&mut progress.native, Native::Taken) {
-                Native::Attached(thread) => {
-                    drop(progress);
-                    thread.join();
-                    self.set_native(Native::Joined);
-                    return;
-                }
-                Native::Taken => self.changed.wait(&mut progress),
-                over => {
-                    progress.native = over;
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Waits until it is gone, then joins the thread. False if that was not to be had until `limit`; nothing has changed
-    /// then. `None` waits without end.
-    pub(crate) fn join_until(&self, limit: Option<Instant>) -> bool {
-        {
-            let mut progress = self.progress.lock();
-            while progress.gone.is_none() {
-                match limit {
-                    None => self.changed.wait(&mut progress),
-                    Some(limit) => {
-                        let late = self.changed.wait_until(&mut progress, limit).timed_out();
-                        if late && progress.gone.is_none() {
-                            return false;
-                        }
-                    }
-                }
-            }
-        }
-        // It is leaving already: it gets a moment, even when the time is up just now.
-        let moment = Instant::now() + Duration::from_millis(100);
-        self.collect(limit.map(|limit| limit.max(moment)))
-    }
-
-    /// Joins a thread that is gone. All that is left for it is the system's own work, so this takes microseconds; `limit`
-    /// is for what C libraries do at a thread's end. False if even that hangs; the thread can be joined later.
-    pub(crate) fn collect(&self, limit: Option<Instant>) -> bool {
-        let mut progress = self.progress.lock();
-        loop {
-            match std::mem::replace(&mut progress.native, Native::Taken) {
-                Native::Attached(thread) => {
-                    drop(progress);
-                    let left = thread.join_until(limit);
-                    let joined = left.is_ok();
-                    self.set_native(left.map_or_else(Native::Attached, |()| Native::Joined));
-                    return joined;
-                }
-                Native::Taken => {
-                    let late = match limit {
-                        None => {
-                            self.changed.wait(&mut progress);
-                            false
-                        }
-                        Some(limit) => self.changed.wait_until(&mut progress, limit).timed_out(),
-                    };
-                    if late && matches!(progress.native, Native::Taken) {
-                        return false;
-                    }
-                }
-                over => {
-                    progress.native = over;
-                    return true;
-                }
-            }
-        }
-    }
-
-    fn set_native(&self, native: Native) {
-        self.progress.lock().native = native;
-        self.changed.notify_all();
     }
 }

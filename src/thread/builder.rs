@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::join_handle::JoinHandle;
+use crate::base::restart::Restart;
 use crate::stop::StopToken;
 use crate::supervisor::registry::Core;
+use crate::supervisor::worker::Critical;
 use crate::supervisor::{current, EntryKind, Job, Supervisor};
 use crate::terminate::Terminate;
 
@@ -28,6 +30,9 @@ where
 {
     Builder::new().spawn(f).expect("failed to spawn thread")
 }
+
+/// How long a worker may take to be ready.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Settings for a new thread: those of `std::thread::Builder`, and what is to happen at its end.
 ///
@@ -54,7 +59,11 @@ pub struct Builder {
     pub(super) grace: Option<Duration>,
     pub(super) time_limit: Option<Duration>,
     pub(super) daemon: bool,
-    pub(super) critical: bool,
+    pub(super) critical: Critical,
+    /// When it is started again: for `spawn_loop`.
+    pub(crate) restart: Option<Restart>,
+    /// How long it may take to be ready: for `spawn_ready`.
+    pub(crate) start_timeout: Duration,
     /// The thread that this one only waits for.
     pub(super) adopted: Option<std::thread::Thread>,
 }
@@ -67,6 +76,7 @@ impl fmt::Debug for Builder {
             .field("grace", &self.grace)
             .field("daemon", &self.daemon)
             .field("critical", &self.critical)
+            .field("restart", &self.restart)
             .finish_non_exhaustive()
     }
 }
@@ -92,7 +102,9 @@ impl Builder {
             grace: None,
             time_limit: None,
             daemon: false,
-            critical: false,
+            critical: Critical::No,
+            restart: None,
+            start_timeout: START_TIMEOUT,
             adopted: None,
         }
     }
@@ -153,7 +165,14 @@ impl Builder {
 
     /// When it ends, however it does, its supervisor shuts down.
     pub fn critical(mut self) -> Builder {
-        self.critical = true;
+        self.critical = Critical::Always;
+        self
+    }
+
+    /// When it panics, its supervisor shuts down. Of critical workers the first to end decides the cause; the failures of the
+    /// others are in [`ShutdownReport::secondary`](crate::ShutdownReport::secondary).
+    pub fn critical_on_panic(mut self) -> Builder {
+        self.critical = self.critical.max(Critical::OnPanic);
         self
     }
 

@@ -118,7 +118,11 @@ impl<T> JoinHandle<T> {
     ///
     /// The handle itself, if the thread has not ended by then (or if it is this thread).
     pub fn join_timeout(self, timeout: Duration) -> std::result::Result<Result<T>, Self> {
-        let limit = Instant::now().checked_add(timeout);
+        self.join_until(Instant::now().checked_add(timeout))
+    }
+
+    /// The same, until `limit`; `None` waits without end.
+    pub(crate) fn join_until(self, limit: Option<Instant>) -> std::result::Result<Result<T>, Self> {
         if self.is_current() || !self.core.is_ours() || !self.worker.join_until(limit) {
             return Err(self);
         }

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use super::join_handle::{JoinHandle, Value};
 use super::{Builder, Thread};
+use crate::base::log_queue;
 use crate::base::panics::drop_quietly;
+use crate::base::restart::When;
 use crate::stop::timer::{self, Expire};
 use crate::supervisor::registry::Core;
 use crate::supervisor::worker::{End, Traits, Worker};
-use crate::supervisor::{current, roots, Cause, EntryKind, Job, TimeLimit, WorkerId};
+use crate::supervisor::{current, roots, EntryKind, Job, TimeLimit, WorkerId};
 use crate::sys::ThreadIdent;
 
 impl Builder {
@@ -35,6 +37,7 @@ impl Builder {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
+        self.check_runs_once()?;
         let time_limit = self.time_limit;
         let (builder, core, traits, callback) = self.parts(EntryKind::Scoped, Location::caller());
         let worker = register(&core, traits, callback)?;
@@ -42,6 +45,7 @@ impl Builder {
         let (theirs, home) = (Arc::clone(&worker), Arc::clone(&core));
         let handle = builder.spawn_scoped(scope.std(), move || {
             current::sit_as_worker(Arc::clone(&home), Arc::clone(&theirs));
+            theirs.announce_started();
             match catch_unwind(AssertUnwindSafe(f)) {
                 Ok(value) => {
                     end(&home, &theirs, End::Returned);
@@ -113,6 +117,7 @@ impl Builder {
     where
         J: FnOnce(&Worker) -> (End, D) + Send + 'static,
     {
+        self.check_runs_once()?;
         let time_limit = self.time_limit;
         let (builder, core, traits, callback) = self.parts(kind, location);
         let worker = register(&core, traits, callback)?;
@@ -120,6 +125,7 @@ impl Builder {
         let (theirs, home) = (Arc::clone(&worker), Arc::clone(&core));
         let thread = builder.spawn(move || {
             current::sit_as_worker(Arc::clone(&home), Arc::clone(&theirs));
+            theirs.announce_started();
             let (how, rest) = job(&theirs);
             end(&home, &theirs, how);
             // If nobody has the handle any more this drops the value, as std does here; its destructor may panic.
@@ -129,6 +135,17 @@ impl Builder {
         let thread = worker.attach(thread);
         limit_time(&core, &worker, time_limit);
         Ok((core, worker, thread))
+    }
+
+    /// A function that can be called only once cannot be started again. (`spawn_loop` takes its policy out before this.)
+    fn check_runs_once(&self) -> io::Result<()> {
+        match &self.restart {
+            Some(policy) if policy.when != When::Never => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a worker with a restart policy is spawned with `spawn_loop`, whose function can be called again",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Takes the settings apart.
@@ -169,7 +186,7 @@ impl Builder {
 }
 
 fn register(core: &Arc<Core>, traits: Traits, callback: Option<Job>) -> io::Result<Arc<Worker>> {
-    core.register(|id| Arc::new(Worker::new(id, traits, callback)))
+    core.register(|id| Arc::new(Worker::new(id, traits, callback, &core.observers)))
         .map_err(|_| {
             io::Error::new(
                 io::ErrorKind::Other,
@@ -180,17 +197,20 @@ fn register(core: &Arc<Core>, traits: Traits, callback: Option<Job>) -> io::Resu
 
 /// The closure has ended: books how, and if that ends the supervisor, asks for its shutdown.
 fn end(core: &Arc<Core>, worker: &Worker, how: End) {
-    let panicked = matches!(how, End::Panicked(_));
-    let told = worker.end(how);
+    let failed = !matches!(how, End::Returned);
+    let (told, fatal) = worker.end(how);
     if !told && !core.is_stopping() {
         // Nobody will tell it any more. What its callback holds goes here, not after the thread's own destructors. Once it has
         // been told, and in a shutdown, the callback runs whether its worker is still there or not.
         worker.callback.remove();
     }
-    if worker.traits.critical {
-        let name = worker.traits.name.as_deref().map(str::to_owned);
-        core.request(Cause::WorkerEnded { name, panicked });
+    if let Some(cause) = fatal {
+        if !core.request(cause.clone()) && failed {
+            core.registry.lock().secondary.push(cause);
+        }
     }
+    // Whoever joins it finds in the log how it ended.
+    log_queue::flush();
 }
 
 /// Sets the timer for a time limit.

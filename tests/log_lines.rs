@@ -1,0 +1,123 @@
+//! Everything that happens is logged when it does, with target `sundown` and key-values.
+//!
+//! One test, since there is one logger for the process.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use log::kv::{Error, Key, Value, VisitSource};
+use log::Level;
+use sundown::restart::Restart;
+use sundown::Supervisor;
+use support::in_time;
+
+#[derive(Clone, Debug)]
+struct Line {
+    level: Level,
+    text: String,
+    values: BTreeMap<String, String>,
+}
+
+static LINES: Mutex<Vec<Line>> = Mutex::new(Vec::new());
+
+struct Collect;
+
+impl log::Log for Collect {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        assert_eq!(record.target(), "sundown");
+        let mut values = Values::default();
+        record.key_values().visit(&mut values).unwrap();
+        LINES.lock().unwrap().push(Line {
+            level: record.level(),
+            text: record.args().to_string(),
+            values: values.0,
+        });
+    }
+
+    fn flush(&self) {}
+}
+
+#[derive(Default)]
+struct Values(BTreeMap<String, String>);
+
+impl<'kvs> VisitSource<'kvs> for Values {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), Error> {
+        self.0.insert(key.to_string(), value.to_string());
+        Ok(())
+    }
+}
+
+/// The lines about this worker, which must be there.
+fn about(name: &str) -> Vec<Line> {
+    let lines = LINES.lock().unwrap();
+    let named = |line: &&Line| line.values.get("name").map(String::as_str) == Some(name);
+    lines.iter().filter(named).cloned().collect()
+}
+
+#[test]
+fn what_happens_is_in_the_log_with_its_key_values() {
+    log::set_logger(&Collect).unwrap();
+    log::set_max_level(log::LevelFilter::Debug);
+    let supervisor = Supervisor::builder().name("shop").build();
+
+    // When a join returns, the log says how the worker ended.
+    let clumsy = supervisor.worker().name("clumsy".into());
+    let clumsy = clumsy.spawn(|| panic!("oops")).unwrap();
+    let id = clumsy.id();
+    assert!(in_time(|| clumsy.join()).is_err());
+    let lines = about("clumsy");
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert_eq!(
+        (lines[0].level, lines[1].level),
+        (Level::Debug, Level::Error)
+    );
+    assert_eq!(
+        lines[1].text,
+        format!("worker clumsy ({id}) panicked: oops")
+    );
+    let values = &lines[1].values;
+    assert_eq!(values["event"], "panicked");
+    assert_eq!(values["id"], id.get().to_string());
+    assert_eq!(values["supervisor"], "shop");
+
+    let policy = Restart::on_failure()
+        .backoff(Duration::ZERO, Duration::ZERO)
+        .limit(1, Duration::from_secs(3_600));
+    let client = supervisor.worker().name("client".into()).restart(policy);
+    client.spawn_loop(|_| Err::<(), _>("refused")).unwrap();
+    let waiter = supervisor.clone();
+    in_time(move || waiter.wait_for_shutdown());
+    in_time(move || supervisor.shutdown());
+    let lines = about("client");
+    let said: Vec<(Level, &str)> = lines
+        .iter()
+        .map(|line| (line.level, line.values["event"].as_str()))
+        .collect();
+    let expected = [
+        (Level::Debug, "started"),
+        (Level::Warn, "restarting"),
+        (Level::Error, "gave_up"),
+        (Level::Error, "failed"),
+        (Level::Debug, "terminate_requested"),
+    ];
+    assert_eq!(said, expected);
+
+    let lines = LINES.lock().unwrap();
+    let began = lines
+        .iter()
+        .position(|line| line.text.starts_with("shutting down after giving up"));
+    let ended = lines
+        .iter()
+        .position(|line| line.text.starts_with("shutdown after giving up"));
+    assert!(began.unwrap() < ended.unwrap(), "{lines:#?}");
+    assert_eq!(lines[ended.unwrap()].values["event"], "shutdown_ended");
+    assert_eq!(lines[began.unwrap()].values["event"], "shutdown_began");
+    assert_eq!(lines[began.unwrap()].values["name"], "shop");
+}
