@@ -35,7 +35,8 @@ impl Core {
                 .name("sundown".into())
                 .spawn(move || drop(core.drive_or_wait()));
             if started.is_err() {
-                // What was requested happens, if need be on the thread that asked.
+                // What was requested happens, if need be on the thread that asked. A callback cannot wait for itself: what it
+                // asked for is left to the next who waits.
                 self.shutdown(Cause::Requested);
             }
         }
@@ -232,17 +233,18 @@ impl Core {
         if self.parent.is_none() || !self.parent_is_stopping() {
             say(&report);
         }
+        // Before anyone has the report: who has it finds that the parent knows this one no more.
+        if let (Some(parent), Some(id)) = (&self.parent, self.id_in_parent) {
+            if !parent.is_stopping() {
+                parent.unregister(id);
+            }
+        }
         {
             let mut registry = self.registry.lock();
             registry.report = Some(report.clone());
         }
         self.changed.notify_all();
         self.release();
-        if let (Some(parent), Some(id)) = (&self.parent, self.id_in_parent) {
-            if !parent.is_stopping() {
-                parent.unregister(id);
-            }
-        }
         report
     }
 
