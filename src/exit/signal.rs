@@ -40,6 +40,12 @@ impl Signals {
         sender: Sender<Message>,
         core: &Arc<Core>,
     ) -> Result<Signals, InstallError> {
+        let here = sys::fork_generation();
+        let mut set_in = CTRLC_SET_IN.lock();
+        // First of all: the handlers that a forked child finds are ours, and nobody hears of them.
+        if set_in.is_some_and(|generation| generation != here) {
+            return Err(InstallError::Forked);
+        }
         let before = SignalHandlers::read().map_err(InstallError::Signals)?;
         // A handler for SIGHUP mostly means "reload" and can live beside us; for the others somebody else decides when this
         // program ends, and must know of us.
@@ -47,11 +53,6 @@ impl Signals {
             if before.disposition(signal) == Disposition::Handled {
                 return Err(InstallError::HandlerExists(signal));
             }
-        }
-        let here = sys::fork_generation();
-        let mut set_in = CTRLC_SET_IN.lock();
-        if set_in.is_some_and(|generation| generation != here) {
-            return Err(InstallError::Forked);
         }
         sys::forget_signals();
         // First, so that a signal between the next two steps finds somebody to tell.
@@ -75,9 +76,16 @@ impl Signals {
         // On an error `signals` is dropped, which puts everything back.
         signals
             .before
-            .chain(|signal| signals.before.disposition(signal) == Disposition::Default)
+            .chain(|signal| signals.ours().contains(&signal))
             .map_err(InstallError::Signals)?;
         Ok(signals)
+    }
+
+    /// The signals that we handle: those that somebody ignores, or handles, are theirs.
+    pub(super) fn ours(&self) -> Vec<i32> {
+        let mut ours = SIGNALS.to_vec();
+        ours.retain(|&signal| self.before.disposition(signal) == Disposition::Default);
+        ours
     }
 }
 

@@ -28,11 +28,12 @@ pub(crate) use unix_io::shut_down_socket;
 pub(crate) use unix_io::{send_sigterm, wait_for_exit, wait_readable};
 #[cfg(unix)]
 pub(crate) use unix_signal::{
-    die_of, forget_signals, is_hangup, signal_name, signals_seen, Disposition, SignalHandlers,
-    SIGNALS,
+    die_of, forget_signals, is_hangup, signal_name, signals_seen, unblock, Disposition,
+    SignalHandlers, SIGNALS,
 };
 #[cfg(windows)]
 pub(crate) use windows::{
     at_exit, die_of, exit_now, flush_c_streams, forget_signals, fork_generation, is_first_thread,
-    is_hangup, signal_name, signals_seen, write_stderr, Disposition, SignalHandlers, SIGNALS,
+    is_hangup, signal_name, signals_seen, unblock, write_stderr, Disposition, SignalHandlers,
+    SIGNALS,
 };
