@@ -12,30 +12,40 @@ use crossbeam_channel::{bounded, unbounded, Receiver};
 
 use super::PATIENCE;
 
-/// The program under test, built afresh: `cargo test --test ways_out` alone does not build it.
+/// The program of `tests/ways_out.rs`, built afresh: `cargo test --test ways_out` alone does not build it.
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        // <target>/<profile>/deps/<this test>
-        let this = std::env::current_exe().unwrap();
-        let profile = this.parent().and_then(Path::parent).unwrap();
-        let target = profile.parent().unwrap();
-        let mut build = Command::new(env!("CARGO"));
-        build
-            .args(["build", "--quiet", "--example", "ways_out", "--target-dir"])
-            .arg(target)
-            .current_dir(env!("CARGO_MANIFEST_DIR"));
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        let built = build.output().unwrap();
-        let said = String::from_utf8_lossy(&built.stderr);
-        assert!(built.status.success(), "cargo build: {said}");
-        profile.join("examples").join("ways_out")
-    })
+    PROGRAM.get_or_init(|| built("ways_out"))
 }
 
-/// The program with this scenario as its argument.
+/// The program of that name with this scenario as its argument.
+pub fn scenario_of(program: &'static OnceLock<PathBuf>, name: &str, scenario: &str) -> Command {
+    let mut command = Command::new(program.get_or_init(|| built(name)));
+    command.arg(scenario);
+    command
+}
+
+/// Builds an example, and says where it is.
+fn built(name: &str) -> PathBuf {
+    // <target>/<profile>/deps/<this test>
+    let this = std::env::current_exe().unwrap();
+    let profile = this.parent().and_then(Path::parent).unwrap();
+    let target = profile.parent().unwrap();
+    let mut build = Command::new(env!("CARGO"));
+    build
+        .args(["build", "--quiet", "--example", name, "--target-dir"])
+        .arg(target)
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    if profile.ends_with("release") {
+        build.arg("--release");
+    }
+    let built = build.output().unwrap();
+    let said = String::from_utf8_lossy(&built.stderr);
+    assert!(built.status.success(), "cargo build: {said}");
+    profile.join("examples").join(name)
+}
+
+/// The program of `tests/ways_out.rs` with this scenario as its argument.
 pub fn scenario(name: &str) -> Command {
     let mut command = Command::new(program());
     command.arg(name);
@@ -195,6 +205,8 @@ impl Running {
             Ok(_) => self.over = true,
             Err(_) => self.kill(),
         }
+        // What it has left behind would keep its pipes open.
+        signal_process(-self.pid, libc::SIGKILL);
         drop(self.stdin.take());
         let mut out = std::mem::take(&mut self.seen);
         out.extend(self.lines.iter());
