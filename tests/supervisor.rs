@@ -303,6 +303,20 @@ fn a_child_that_was_shut_down_is_no_entry_any_more() {
 }
 
 #[test]
+fn who_has_a_child_s_report_finds_the_child_gone() {
+    for _ in 0..100 {
+        let parent = Supervisor::new();
+        let child = parent.child("child");
+        child.on_exit("hook", || ());
+        // A thread of its own carries it out, so that nothing but the report says when it is through.
+        child.request_shutdown(Cause::Requested);
+        child.shutdown();
+        let report = parent.shutdown();
+        assert!(report.entries().is_empty(), "{report}");
+    }
+}
+
+#[test]
 fn a_child_stops_for_itself() {
     let supervisor = Supervisor::new();
     let child = supervisor.child("tier");

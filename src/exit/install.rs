@@ -133,9 +133,14 @@ impl SupervisorBuilder {
             },
         };
         let theirs = Arc::clone(&core);
+        let unblocked = signals.as_ref().map(Signals::ours);
         let coordinator = std::thread::Builder::new()
             .name("sundown".into())
-            .spawn(move || coordinate(&theirs, &messages))
+            .spawn(move || {
+                // The others may have inherited a mask that blocks them all, and then nobody would ever hear of one.
+                unblocked.into_iter().flatten().for_each(sys::unblock);
+                coordinate(&theirs, &messages)
+            })
             .map_err(InstallError::Thread)?;
         let main = Arc::new(Worker::new(
             registry::main_id(),

@@ -39,6 +39,8 @@ struct Target {
 #[derive(Debug)]
 pub(super) struct Signals {
     before: SignalHandlers,
+    /// The signals that do not mean stop.
+    handled: Vec<i32>,
 }
 
 impl Signals {
@@ -47,6 +49,12 @@ impl Signals {
         core: &Arc<Core>,
         on_signal: &[Arc<OnSignal>],
     ) -> Result<Signals, InstallError> {
+        let here = sys::fork_generation();
+        let mut set_in = CTRLC_SET_IN.lock();
+        // First of all: the handlers that a forked child finds are ours, and nobody hears of them.
+        if set_in.is_some_and(|generation| generation != here) {
+            return Err(InstallError::Forked);
+        }
         let handled: Vec<i32> = on_signal.iter().map(|handler| handler.signal).collect();
         if let Some(&signal) = handled.iter().find(|&&signal| !sys::takes_handler(signal)) {
             return Err(InstallError::NoHandlerFor(signal));
@@ -59,11 +67,6 @@ impl Signals {
                 return Err(InstallError::HandlerExists(signal));
             }
         }
-        let here = sys::fork_generation();
-        let mut set_in = CTRLC_SET_IN.lock();
-        if set_in.is_some_and(|generation| generation != here) {
-            return Err(InstallError::Forked);
-        }
         sys::forget_signals();
         // First, so that a signal between the next two steps finds somebody to tell.
         *TARGET.lock() = Some(Target {
@@ -72,7 +75,7 @@ impl Signals {
             on_signal: on_signal.to_vec(),
             first: OnceCell::new(),
         });
-        let signals = Signals { before };
+        let signals = Signals { before, handled };
         if set_in.is_none() {
             if let Err(error) = ctrlc::set_handler(on_wake) {
                 // It may have installed its handler and then failed to start its thread: Ctrl-C would be dead.
@@ -87,18 +90,28 @@ impl Signals {
         // On an error `signals` is dropped, which puts everything back.
         signals
             .before
-            .chain(&handled, |signal| {
-                match signals.before.disposition(signal) {
-                    Disposition::Default => true,
-                    // Under `nohup` a SIGHUP that reloads ends nothing. What a script's background job ignores stays so.
-                    Disposition::Ignored => {
-                        handled.contains(&signal) && !SIGNALS[..2].contains(&signal)
-                    }
-                    Disposition::Handled => false,
-                }
-            })
+            .chain(&signals.handled, |signal| signals.is_ours(signal))
             .map_err(InstallError::Signals)?;
         Ok(signals)
+    }
+
+    /// The signals that we handle.
+    pub(super) fn ours(&self) -> Vec<i32> {
+        let mut ours = [&SIGNALS[..], &self.handled].concat();
+        ours.retain(|&signal| self.is_ours(signal));
+        ours
+    }
+
+    /// Those that somebody ignores, or handles, are theirs.
+    fn is_ours(&self, signal: i32) -> bool {
+        match self.before.disposition(signal) {
+            Disposition::Default => true,
+            // Under `nohup` a SIGHUP that reloads ends nothing. What a script's background job ignores stays so.
+            Disposition::Ignored => {
+                self.handled.contains(&signal) && !SIGNALS[..2].contains(&signal)
+            }
+            Disposition::Handled => false,
+        }
     }
 }
 

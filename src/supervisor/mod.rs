@@ -152,6 +152,9 @@ impl Supervisor {
 
     /// Asks for a shutdown and returns at once; a thread of the supervisor's own carries it out. True if this was the first
     /// request: its cause is the one that counts.
+    ///
+    /// If no thread can be started, it is carried out here, before this returns; what a callback or hook requests then, by the next
+    /// who waits for it ([`shutdown`](Supervisor::shutdown), the guard, the process's exit).
     pub fn request_shutdown(&self, cause: Cause) -> bool {
         self.core.request(cause)
     }

@@ -39,7 +39,8 @@ impl Core {
                 .name("sundown".into())
                 .spawn(move || drop(core.drive_or_wait()));
             if started.is_err() {
-                // What was requested happens, if need be on the thread that asked.
+                // What was requested happens, if need be on the thread that asked. A callback cannot wait for itself: what it
+                // asked for is left to the next who waits.
                 self.shutdown(Cause::Requested);
             }
         }
@@ -267,14 +268,15 @@ impl Core {
             logging::print(&format!("sundown: {report}\n"));
         }
         log_queue::flush();
-        self.registry.lock().report = Some(report.clone());
-        self.changed.notify_all();
-        self.release();
+        // Before anyone has the report: who has it finds that the parent knows this one no more.
         if let (Some(parent), Some(id)) = (&self.parent, self.id_in_parent) {
             if !parent.is_stopping() {
                 parent.unregister(id);
             }
         }
+        self.registry.lock().report = Some(report.clone());
+        self.changed.notify_all();
+        self.release();
         report
     }
 

@@ -135,6 +135,9 @@ impl<S: Steps> Walk<S> {
             drop(finished);
             current::next_turn(now);
             now = self.steps.run(&step, now);
+            if !self.steps.core().is_ours() {
+                return; // the step forked, and returned in the child too: what is left is for the parent
+            }
         }
     }
 

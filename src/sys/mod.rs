@@ -29,11 +29,11 @@ pub(crate) use unix_io::{send_sigterm, wait_for_exit, wait_readable};
 #[cfg(unix)]
 pub(crate) use unix_signal::{
     die_of, forget_signals, is_hangup, parent_leads_our_group, signal_name, take_signal,
-    takes_handler, Disposition, SignalHandlers, SIGNALS,
+    takes_handler, unblock, Disposition, SignalHandlers, SIGNALS,
 };
 #[cfg(windows)]
 pub(crate) use windows::{
     at_exit, die_of, exit_now, flush_c_streams, forget_signals, fork_generation, is_first_thread,
-    is_hangup, parent_leads_our_group, signal_name, take_signal, takes_handler, write_stderr,
-    Disposition, SignalHandlers, SIGNALS,
+    is_hangup, parent_leads_our_group, signal_name, take_signal, takes_handler, unblock,
+    write_stderr, Disposition, SignalHandlers, SIGNALS,
 };

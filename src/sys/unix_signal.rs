@@ -251,16 +251,24 @@ fn act_by_default(signal: i32) {
 /// Ends the process as `signal` would have: its default action is restored and it is raised again. Where that returns
 /// (process 1 of a container has no default actions), leaves with 128 + n.
 pub(crate) fn die_of(signal: i32) -> ! {
-    // SAFETY: the action is a valid one; the set is initialised by sigemptyset before it is used; raise(3) takes any number.
+    // SAFETY: the action is a valid one; raise(3) takes any number.
     unsafe {
         libc::sigaction(signal, &default_action(), std::ptr::null_mut());
-        let mut set = MaybeUninit::uninit();
-        libc::sigemptyset(set.as_mut_ptr());
-        libc::sigaddset(set.as_mut_ptr(), signal);
-        libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), std::ptr::null_mut());
+        unblock(signal);
         libc::raise(signal);
     }
     super::exit_now(128_i32.saturating_add(signal).min(255))
+}
+
+/// Has the calling thread take `signal`, whatever mask it inherited. Async-signal-safe.
+pub(crate) fn unblock(signal: i32) {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: the set is initialised by sigemptyset before it is used; a number that is no signal's changes nothing.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), signal);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), std::ptr::null_mut());
+    }
 }
 
 /// Whether this is SIGHUP.

@@ -132,6 +132,9 @@ pub(crate) fn die_of(_signal: i32) -> ! {
     exit_now(STATUS_CONTROL_C_EXIT as i32)
 }
 
+/// No thread blocks what the console sends.
+pub(crate) fn unblock(_signal: i32) {}
+
 /// There is none.
 pub(crate) fn is_hangup(_signal: i32) -> bool {
     false

@@ -12,7 +12,7 @@ use crossbeam_channel::{bounded, unbounded, Receiver};
 
 use super::PATIENCE;
 
-/// The program under test, built afresh: `cargo test --test ways_out` alone does not build it.
+/// The program of `tests/ways_out.rs`, built afresh: `cargo test --test ways_out` alone does not build it.
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| build("ways_out", &[]))
@@ -22,6 +22,13 @@ pub fn program() -> &'static Path {
 pub fn production() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| build("production", &[]))
+}
+
+/// The program of that name with this scenario as its argument.
+pub fn scenario_of(program: &'static OnceLock<PathBuf>, name: &str, scenario: &str) -> Command {
+    let mut command = Command::new(program.get_or_init(|| build(name, &[])));
+    command.arg(scenario);
+    command
 }
 
 /// Builds an example, with these features, where the tests themselves were built.
@@ -46,7 +53,7 @@ pub fn build(name: &str, features: &[&str]) -> PathBuf {
     profile.join("examples").join(name)
 }
 
-/// The program with this scenario as its argument.
+/// The program of `tests/ways_out.rs` with this scenario as its argument.
 pub fn scenario(name: &str) -> Command {
     let mut command = Command::new(program());
     command.arg(name);
@@ -206,6 +213,8 @@ impl Running {
             Ok(_) => self.over = true,
             Err(_) => self.kill(),
         }
+        // What it has left behind would keep its pipes open.
+        signal_process(-self.pid, libc::SIGKILL);
         drop(self.stdin.take());
         let mut out = std::mem::take(&mut self.seen);
         out.extend(self.lines.iter());
