@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
 
+#[cfg(feature = "tokio")]
+pub mod background;
 mod base;
 mod exit;
 mod stop;

@@ -296,9 +296,10 @@ impl fmt::Debug for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             TaskError::Cancelled(why) => f.debug_tuple("Cancelled").field(why).finish(),
-            TaskError::Panicked(payload) => {
-                f.debug_tuple("Panicked").field(&message(&**payload)).finish()
-            }
+            TaskError::Panicked(payload) => f
+                .debug_tuple("Panicked")
+                .field(&message(&**payload))
+                .finish(),
             TaskError::Taken => f.write_str("Taken"),
         }
     }
