@@ -21,12 +21,15 @@ use crate::{StopSource, StopToken, Supervisor, TaskError};
 /// A loop as an executor runs it: see [`BackgroundBuilder::runner`].
 pub type LoopFuture = Pin<Box<dyn Future<Output = ()>>>;
 
+/// Makes the main task, on the loop's thread.
+type MakeMain<T> = Box<dyn FnOnce(EventLoop) -> Pin<Box<dyn Future<Output = T>>> + Send>;
+
 /// What the loop's value comes from.
 enum Main<T> {
     /// There is no main task; this is the value.
     None(T),
-    /// Makes the main task, on the loop's thread.
-    Task(Box<dyn FnOnce(EventLoop) -> Pin<Box<dyn Future<Output = T>>> + Send>),
+    /// It is the main task's.
+    Task(MakeMain<T>),
 }
 
 /// Settings for a new event loop. [`start`](BackgroundBuilder::start) starts it.

@@ -96,14 +96,18 @@ where
 
 /// Runs a future to its end, and drops it, with its panic caught.
 async fn run<T>(future: impl Future<Output = T>) -> Result<T, TaskError> {
-    // The inner block drops the future as soon as it is ready, so that a panic in its destructor is caught as well.
-    let mut future = pin!(async move { future.await });
+    let mut future = pin!(to_its_end(future));
     poll_fn(|context| match caught(|| future.as_mut().poll(context)) {
         Ok(Poll::Pending) => Poll::Pending,
         Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
         Err(panicked) => Poll::Ready(Err(panicked)),
     })
     .await
+}
+
+/// The future is dropped in here as soon as it is ready, where a panic of its destructor is caught as well.
+async fn to_its_end<T>(future: impl Future<Output = T>) -> T {
+    future.await
 }
 
 /// Calls what a user gave us.
