@@ -102,6 +102,34 @@ fn existing_handler_stays_and_passes_the_signal_on() {
     assert_eq!(ended.err, "");
 }
 
+#[cfg(feature = "tokio")]
+#[test]
+fn background_loops_end_in_order_with_what_runs_on_them() {
+    let ended = Program::start_with_features("background_loop", "tokio", &[]).end();
+    assert!(ended.status.success(), "{ended:#?}");
+    let (main, rest) = ended.out.split_at(6);
+    assert_eq!(
+        main,
+        [
+            "main: the answer is 42",
+            "main: it came from the thread \"service\"",
+            "main: not yet; waits on: late, but there",
+            "main: deadline has elapsed",
+            "main: the task was cancelled",
+            "main: returns",
+        ]
+    );
+    // Both are told at once, the newer one first.
+    assert_eq!(
+        sorted(rest),
+        [
+            "heartbeat: stops after some beats",
+            "service: its last task ends"
+        ]
+    );
+    assert_eq!(ended.err, "");
+}
+
 /// The three ways out that `bare` has, and the exit code that each must keep.
 const WAYS_OUT: [(&[&str], i32); 3] = [
     (&["return"], 0),

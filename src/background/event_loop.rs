@@ -29,6 +29,9 @@ pub struct EventLoop {
 impl EventLoop {
     /// Runs a future on the loop.
     ///
+    /// What needs its runtime from the start, as tokio's timers and sockets do, is made inside an `async` block: `async {
+    /// sleep(d).await }` and not `sleep(d)`, which would be made on the calling thread.
+    ///
     /// ```
     /// use std::time::Duration;
     /// use sundown::background::BackgroundThread;
