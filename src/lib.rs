@@ -96,6 +96,9 @@ pub fn is_abandoned() -> bool {
 /// The pages under `docs/` whose examples are tests.
 #[cfg(doctest)]
 mod pages {
+    #[cfg(feature = "tokio")]
+    #[doc = include_str!("../docs/async.md")]
+    mod r#async {}
     #[doc = include_str!("../docs/stopping.md")]
     mod stopping {}
 }

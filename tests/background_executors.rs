@@ -20,7 +20,7 @@ fn on_smol(supervisor: &Supervisor) -> BackgroundBuilder {
     BackgroundThread::builder()
         .supervisor(supervisor)
         .name("smol")
-        .runner(|events| smol::block_on(events))
+        .runner(smol::block_on)
 }
 
 #[track_caller]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::{poll_fn, Future};
 use std::io;
 use std::panic::resume_unwind;
-use std::pin::{pin, Pin};
+use std::pin::Pin;
 use std::sync::mpsc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -134,7 +134,7 @@ impl<T> BackgroundBuilder<T> {
     }
 
     /// Runs the loop on any executor: `block_on` gets the loop as a future and runs it to its end, on the loop's thread. For smol:
-    /// `.runner(|events| smol::block_on(events))`.
+    /// `.runner(smol::block_on)`.
     ///
     /// If it returns without that, the loop ends there: what was left is dropped, or will be when the future is.
     pub fn runner(mut self, block_on: impl FnOnce(LoopFuture) + Send + 'static) -> Self {
@@ -236,9 +236,7 @@ fn run<T: Send + 'static>(
         shared: Shared::new(token, runtime, drain),
     };
     let closing = Closing(Arc::clone(&events.shared));
-    let telling = Arc::clone(&events.shared);
-    // Whoever tells the worker starts the clock: the loop may be blocked.
-    let told = token.on_stop(move || drop(telling.start_drain()));
+    let told = events.shared.when_stopped();
     let value = match main {
         Main::None(value) => Ok(value),
         Main::Task(make) => {
@@ -253,7 +251,7 @@ fn run<T: Send + 'static>(
             }))
         }
     };
-    let root = turn(Closing(Arc::clone(&events.shared)));
+    let root = turn_until_end(Closing(Arc::clone(&events.shared)));
     say(Ok(events));
     runner(Box::pin(root));
     // For a runner that has not run the loop to its end.
@@ -271,24 +269,17 @@ fn tokio_runner(runtime: Runtime) -> Box<dyn FnOnce(LoopFuture) + Send> {
     Box::new(move |events| runtime.block_on(events))
 }
 
-/// The loop itself: runs what is handed over until it should stop, drains, and drops what is left.
-async fn turn(closing: Closing) {
+/// The loop itself: runs what is handed over until it should end, and drops what is left.
+async fn turn_until_end(closing: Closing) {
     // Dropped before `closing`, so that those who wait are told when what they wait for is gone; and both inside the runtime.
     let tasks = LocalSet::new();
-    let shared = &closing.0;
-    let mut ended = pin!(async {
-        shared.stop().token().stopped().await;
-        let mut over = pin!(shared.start_drain().stopped());
-        poll_fn(|context| match shared.is_drained() {
+    let mut batch = Vec::new();
+    let turns = poll_fn(
+        |context| match closing.0.turn(context.waker(), &mut batch) {
             true => Poll::Ready(()),
-            false => over.as_mut().poll(context),
-        })
-        .await;
-    });
-    let turns = poll_fn(|context| {
-        shared.deliver(context.waker());
-        ended.as_mut().poll(context)
-    });
+            false => Poll::Pending,
+        },
+    );
     tasks.run_until(turns).await;
 }
 

@@ -75,7 +75,8 @@ impl EventLoop {
     }
 
     /// Calls a plain function on the loop's thread: for what is bound to that thread, or must come between two tasks. Once it has
-    /// begun, nothing interrupts it.
+    /// begun, nothing interrupts it. Calls run in the order in which they were handed over; a future that was handed over before one
+    /// may still be waiting for its first turn.
     ///
     /// ```
     /// use sundown::background::BackgroundThread;

@@ -3,23 +3,27 @@
 //! An [`Ending`] travels with the work. However the work ends (a value, a panic, dropped at an await point, never begun), the
 //! ending is dropped with it, and that is when the task is over.
 
-use std::future::{poll_fn, Future};
+use std::future::Future;
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::pin::pin;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use tokio::task::AbortHandle;
+use pin_project_lite::pin_project;
+use tokio::task::JoinHandle;
 
-use super::shared::{Abandon, Shared};
+use super::shared::{Listed, Shared};
 use crate::task::{Progress, Task, TaskError, Work};
 use crate::Cancelled;
 
 /// One task of a loop.
 struct Job<T> {
     shared: Arc<Shared>,
+    /// Where it is on the loop's list. Relaxed: who reads it got the job from `submit`, through the inbox's lock or its return.
+    key: AtomicUsize,
     progress: Progress<T>,
     /// A leaf lock.
     stopping: Mutex<Stopping>,
@@ -30,8 +34,8 @@ struct Job<T> {
 struct Stopping {
     /// Somebody asked for it.
     asked: bool,
-    /// Has its future dropped. There from when the future has been made until it is over.
-    abort: Option<AbortHandle>,
+    /// Has its future dropped. There from when the future has been made until it is over, or somebody asks.
+    running: Option<JoinHandle<()>>,
 }
 
 /// Hands over a plain callable.
@@ -61,12 +65,11 @@ where
             }
         };
         let job = Arc::clone(&ending.job);
-        let running = tokio::task::spawn_local(async move {
-            // Moved in first and so dropped last: the task is over when its future is gone.
-            let mut ending = ending;
-            ending.outcome = Some(run(future).await);
+        let running = tokio::task::spawn_local(Running {
+            future: Some(future),
+            ending,
         });
-        job.has_begun(running.abort_handle());
+        job.has_begun(running);
     })
 }
 
@@ -78,10 +81,11 @@ where
 {
     let job = Arc::new(Job {
         shared: Arc::clone(shared),
+        key: AtomicUsize::new(0),
         progress: Progress::new(),
         stopping: Mutex::new(Stopping::default()),
     });
-    let theirs = Arc::clone(&job);
+    let (theirs, listed) = (Arc::clone(&job), Arc::clone(&job));
     let start = move || {
         if theirs.progress.begin() {
             begin(Ending {
@@ -90,24 +94,43 @@ where
             });
         }
     };
-    shared.submit(&job, Box::new(start));
+    shared.submit(listed, Box::new(start));
     Task::new(job)
 }
 
-/// Runs a future to its end, and drops it, with its panic caught.
-async fn run<T>(future: impl Future<Output = T>) -> Result<T, TaskError> {
-    let mut future = pin!(to_its_end(future));
-    poll_fn(|context| match caught(|| future.as_mut().poll(context)) {
-        Ok(Poll::Pending) => Poll::Pending,
-        Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
-        Err(panicked) => Poll::Ready(Err(panicked)),
-    })
-    .await
+pin_project! {
+    /// A task's future, and what ends the task when it is gone.
+    struct Running<F, T: Send> {
+        // `None` once it is through.
+        #[pin]
+        future: Option<F>,
+        // Dropped after the future: the task is over when its future is gone.
+        ending: Ending<T>,
+    }
 }
 
-/// The future is dropped in here as soon as it is ready, where a panic of its destructor is caught as well.
-async fn to_its_end<T>(future: impl Future<Output = T>) -> T {
-    future.await
+impl<F: Future<Output = T>, T: Send> Future for Running<F, T> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        let polled = caught(|| {
+            let Some(future) = this.future.as_mut().as_pin_mut() else {
+                return Poll::Pending; // nobody polls it again
+            };
+            let polled = future.poll(context);
+            if polled.is_ready() {
+                this.future.set(None); // here, where a panic of its destructor is caught
+            }
+            polled
+        });
+        this.ending.outcome = match polled {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(value)) => Some(Ok(value)),
+            Err(panicked) => Some(Err(panicked)),
+        };
+        Poll::Ready(())
+    }
 }
 
 /// Calls what a user gave us.
@@ -117,14 +140,19 @@ fn caught<R>(f: impl FnOnce() -> R) -> Result<R, TaskError> {
 
 impl<T> Job<T> {
     /// Its future has been made, and can be dropped by this from now on.
-    fn has_begun(&self, abort: AbortHandle) {
+    fn has_begun(&self, running: JoinHandle<()>) {
         let mut stopping = self.stopping.lock();
         if stopping.asked {
             drop(stopping);
-            abort.abort();
+            running.abort();
         } else {
-            stopping.abort = Some(abort);
+            stopping.running = Some(running);
         }
+    }
+
+    /// It is over.
+    fn leave(&self) {
+        self.shared.leave(self.key.load(Ordering::Relaxed));
     }
 
     /// Why it is over without an outcome.
@@ -142,29 +170,39 @@ impl<T: Send> Work<T> for Job<T> {
     }
 
     fn prevented(&self) {
-        self.shared.leave(self);
+        self.leave();
     }
 
     fn requested(&self) {
-        let abort = {
+        let running = {
             let mut stopping = self.stopping.lock();
             stopping.asked = true;
-            stopping.abort.clone()
+            stopping.running.take()
         };
-        if let Some(abort) = abort {
-            abort.abort();
+        if let Some(running) = running {
+            running.abort();
         }
     }
 
     fn await_over(&self, limit: Option<Instant>) -> Result<bool, Cancelled> {
-        if self.shared.is_current() && !self.progress.is_over() {
+        if self.progress.is_over() {
+            return Ok(true);
+        }
+        if self.shared.is_current() {
             return Err(Cancelled::OwnThread);
         }
+        // The loop was mostly woken a moment ago. If it shares our core, a short task is over when this returns: that saves us
+        // going to sleep and it waking us, a sixth of the round trip. Else it costs one system call.
+        std::thread::yield_now();
         Ok(self.progress.await_over(limit))
     }
 }
 
-impl<T: Send> Abandon for Job<T> {
+impl<T: Send> Listed for Job<T> {
+    fn set_key(&self, key: usize) {
+        self.key.store(key, Ordering::Relaxed);
+    }
+
     fn abandon(&self) {
         self.progress.finish(Err(self.cancelled()));
     }
@@ -180,11 +218,11 @@ struct Ending<T: Send> {
 impl<T: Send> Drop for Ending<T> {
     fn drop(&mut self) {
         // A handle that is kept must not keep the memory of a future that is gone.
-        let abort = self.job.stopping.lock().abort.take();
-        drop(abort);
+        let running = self.job.stopping.lock().running.take();
+        drop(running);
         let outcome = self.outcome.take();
         let outcome = outcome.unwrap_or_else(|| Err(self.job.cancelled()));
         self.job.progress.finish(outcome);
-        self.job.shared.leave(&*self.job);
+        self.job.leave();
     }
 }

@@ -26,7 +26,7 @@
 //! 1. [`EventLoop::stop_token`] trips. Tasks have the [drain](BackgroundBuilder::drain) to end by themselves, async clean-up
 //!    included; what they spawn for it is carried out too.
 //! 2. When none is left, or the drain is over, what is left is dropped where it waits. Whoever waits for it gets
-//!    [`Cancelled::Ended`](crate::Cancelled::Ended).
+//!    [`Cancelled::Ended`].
 //! 3. The runtime is dropped, which ends what was spawned past us (`tokio::spawn`) and waits for `spawn_blocking`; then the worker
 //!    is through.
 //!
@@ -36,8 +36,8 @@
 //! |---|---|
 //! | The loop hears that it should stop, also when it is idle. | A task that blocks the loop (`std::thread::sleep` in async code) keeps it from hearing anything. Those who wait are let go all the same, a moment after the drain; the worker is a straggler, which the report names. |
 //! | Whatever is handed over runs on the loop's own thread, also on a runtime with several. | What runs there with `tokio::spawn` is dropped with the runtime, not drained. |
-//! | No wait for a loop deadlocks on its own thread: it is an error, [`Cancelled::OwnThread`](crate::Cancelled::OwnThread). | Two loops whose tasks block on each other wait for each other. |
-//! | A task that is over has been dropped, and so has all that it held. | Not so on a loop that was blocked past its drain. |
+//! | No wait for a loop deadlocks on its own thread: it is an error, [`Cancelled::OwnThread`]. | Two loops whose tasks block on each other wait for each other. |
+//! | A task that is over has been dropped, and so has all that it held. | One that was cancelled before it began is dropped when the loop comes to it; what a loop was blocked by past its drain, when that returns. |
 //!
 //! More, with examples: `docs/async.md`.
 

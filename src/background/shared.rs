@@ -8,13 +8,13 @@
 //!   at the latest a moment after the drain, also when the loop is blocked.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use slab::Slab;
 use tokio::runtime::Handle;
 
 use crate::{StopCallback, StopSource, StopToken};
@@ -22,8 +22,11 @@ use crate::{StopCallback, StopSource, StopToken};
 /// How long a loop gets after its drain to drop what is left, before those who wait for it are let go: it is blocked, then.
 const MOMENT: Duration = Duration::from_millis(100);
 
-/// A task as the end of its loop sees it.
-pub(super) trait Abandon: Send + Sync {
+/// A task as its loop sees it.
+pub(super) trait Listed: Send + Sync {
+    /// It is on the loop's list under this key, which is what takes it off again. Called once, with the inbox's lock held.
+    fn set_key(&self, key: usize);
+
     /// It will not be carried out to its end: whoever waits is told so.
     fn abandon(&self);
 }
@@ -47,8 +50,8 @@ pub(super) struct Shared {
 struct Inbox {
     open: bool,
     queue: Vec<Start>,
-    /// By the address of each, which nobody else has while it is here.
-    tasks: BTreeMap<usize, Arc<dyn Abandon>>,
+    /// Those that are not over.
+    tasks: Slab<Arc<dyn Listed>>,
     /// Wakes the loop. `None` while it is awake already, or about to be.
     waker: Option<Waker>,
     /// The loop wants to know when `tasks` is empty.
@@ -57,10 +60,11 @@ struct Inbox {
 
 /// Times the end. Nothing of it runs on the loop, which may be blocked.
 struct Clock {
-    /// Trips when the drain is over.
-    over: StopSource,
-    /// Lets go of those who wait for a loop that is blocked. Kept for its registration only.
-    _blocked: (StopSource, StopCallback),
+    /// The drain is over: wakes the loop.
+    over: (StopSource, StopCallback),
+    /// The loop should have ended: lets go of those who wait for it. Kept for its registration only.
+    #[allow(dead_code)]
+    blocked: (StopSource, StopCallback),
 }
 
 thread_local! {
@@ -75,7 +79,7 @@ impl Shared {
             inbox: Mutex::new(Inbox {
                 open: true,
                 queue: Vec::new(),
-                tasks: BTreeMap::new(),
+                tasks: Slab::new(),
                 waker: None,
                 draining: false,
             }),
@@ -108,7 +112,7 @@ impl Shared {
     // ---- handing over
 
     /// Has the loop run `start`, the beginning of `task`. If it takes no more work, the task is over with this.
-    pub(super) fn submit<A: Abandon + 'static>(&self, task: &Arc<A>, start: Start) {
+    pub(super) fn submit(&self, task: Arc<dyn Listed>, start: Start) {
         let mut inbox = self.inbox.lock();
         if !inbox.open {
             drop(inbox);
@@ -116,8 +120,9 @@ impl Shared {
             task.abandon();
             return;
         }
-        let erased: Arc<dyn Abandon> = Arc::<A>::clone(task);
-        inbox.tasks.insert(key(&**task), erased);
+        let entry = inbox.tasks.vacant_entry();
+        task.set_key(entry.key());
+        entry.insert(task);
         inbox.queue.push(start);
         let waker = inbox.waker.take();
         drop(inbox);
@@ -126,16 +131,25 @@ impl Shared {
         }
     }
 
-    /// A task is over.
-    pub(super) fn leave<A>(&self, task: &A) {
+    /// The task with this key is over.
+    pub(super) fn leave(&self, key: usize) {
         let mut inbox = self.inbox.lock();
-        let left = inbox.tasks.remove(&key(task));
+        // It is not there any more if the loop has let go of all.
+        let task = inbox.tasks.try_remove(key);
         let waker = match inbox.draining && inbox.tasks.is_empty() {
             true => inbox.waker.take(),
             false => None,
         };
         drop(inbox);
-        drop(left);
+        drop(task);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Has the loop look whether it should stop.
+    fn wake(&self) {
+        let waker = self.inbox.lock().waker.take();
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -143,22 +157,26 @@ impl Shared {
 
     // ---- the loop's side
 
-    /// Runs what has been handed over. `waker` is woken when there is more.
-    pub(super) fn deliver(&self, waker: &Waker) {
+    /// Runs what has been handed over, all that is there. True once the loop should end; else `waker` is woken when there is more
+    /// to do. `batch` is empty before and after: what it has room for is used again.
+    pub(super) fn turn(self: &Arc<Shared>, waker: &Waker, batch: &mut Vec<Start>) -> bool {
         // A waker is a runner's: cloned and dropped with the lock free.
         let waker = waker.clone();
-        let (queue, old) = {
+        let old = {
             let mut inbox = self.inbox.lock();
-            (std::mem::take(&mut inbox.queue), inbox.waker.replace(waker))
+            std::mem::swap(&mut inbox.queue, batch);
+            inbox.waker.replace(waker)
         };
         drop(old);
-        for start in queue {
+        for start in batch.drain(..) {
             quietly(start);
         }
+        // Looked at after the waker is left: who stops it later wakes us (`wake` takes the same lock).
+        self.stop.is_stopped() && (self.is_drained() || self.start_drain().is_stopped())
     }
 
     /// Whether no task is left. If so, the loop takes no more.
-    pub(super) fn is_drained(&self) -> bool {
+    fn is_drained(&self) -> bool {
         let mut inbox = self.inbox.lock();
         // Under the lock that `leave` and `submit` take: from here on the former wakes us, the latter is refused.
         inbox.draining = true;
@@ -166,9 +184,20 @@ impl Shared {
         !inbox.open
     }
 
-    /// The end has begun: a token that trips when the drain is over. Called by the loop, and by whoever tells it, since the loop
-    /// may be blocked.
-    pub(super) fn start_drain(self: &Arc<Shared>) -> StopToken {
+    /// What is to happen on the stop, whether the loop can hear it or is blocked: the drain begins, and the loop is woken. To be kept
+    /// as long as the loop runs.
+    pub(super) fn when_stopped(self: &Arc<Shared>) -> StopCallback {
+        let shared = Arc::downgrade(self);
+        self.stop.token().on_stop(move || {
+            if let Some(shared) = shared.upgrade() {
+                shared.start_drain();
+                shared.wake();
+            }
+        })
+    }
+
+    /// The end has begun: gives what trips when the drain is over.
+    fn start_drain(self: &Arc<Shared>) -> &StopSource {
         let clock = self.clock.get_or_init(|| {
             let (mut drain, mut moment) = (self.drain, MOMENT);
             if let Some(deadline) = self.stop.token().deadline() {
@@ -177,21 +206,23 @@ impl Shared {
                 drain = drain.min(left / 4 * 3);
                 moment = moment.min(left / 8);
             }
-            let after = |time| StopSource::new().token().child_with_timeout(time);
-            let over = after(drain);
-            let blocked = after(drain.saturating_add(moment));
-            let this: Weak<Shared> = Arc::downgrade(self);
-            let let_go = blocked.token().on_stop(move || {
-                if let Some(shared) = this.upgrade() {
-                    shared.abandon_all();
-                }
-            });
-            Clock {
-                over,
-                _blocked: (blocked, let_go),
+            let over = self.after(drain, |shared| shared.wake());
+            let blocked = self.after(drain.saturating_add(moment), |shared| shared.abandon_all());
+            Clock { over, blocked }
+        });
+        &clock.over.0
+    }
+
+    /// Calls `then` after so long, unless the loop is gone by then.
+    fn after(self: &Arc<Shared>, time: Duration, then: fn(&Shared)) -> (StopSource, StopCallback) {
+        let shared = Arc::downgrade(self);
+        let source = StopSource::new().token().child_with_timeout(time);
+        let callback = source.token().on_stop(move || {
+            if let Some(shared) = shared.upgrade() {
+                then(&shared);
             }
         });
-        clock.over.token()
+        (source, callback)
     }
 
     /// The loop has ended: refuses work, drops what never began, and lets go of all who wait.
@@ -215,16 +246,11 @@ impl Shared {
             inbox.open = false;
             std::mem::take(&mut inbox.tasks)
         };
-        for (_, task) in tasks {
+        for (_key, task) in tasks {
             task.abandon();
             quietly(|| drop(task));
         }
     }
-}
-
-/// Where a task is, which tells it from all others as long as it is there.
-fn key<A>(task: &A) -> usize {
-    task as *const A as usize
 }
 
 /// Runs or drops what a user gave us. Its panic is none of the loop's; the hook has said it.
