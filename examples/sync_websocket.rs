@@ -3,13 +3,15 @@
 //!
 //!     cargo run --example sync_websocket --features example-websocket
 
+#[path = "sync_websocket/args.rs"]
+mod args;
 #[path = "sync_websocket/server.rs"]
 mod server;
 
 use std::error::Error;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
-use std::{env, io, process};
+use std::{io, process};
 
 use futures_util::{SinkExt, StreamExt};
 use sundown::background::{BackgroundThread, EventLoop};
@@ -81,11 +83,9 @@ async fn converse(
         while let Some(text) = to_send.recv().await {
             sink.send(Message::text(text)).await?;
         }
-        let close = CloseFrame {
-            code: CloseCode::Away,
-            reason: "going away".into(),
-        };
-        sink.send(Message::Close(Some(close))).await?;
+        let (code, reason) = (CloseCode::Away, "going away".into());
+        let close = Message::Close(Some(CloseFrame { code, reason }));
+        sink.send(close).await?;
         Ok::<(), tungstenite::Error>(())
     };
     let read = async {
@@ -102,31 +102,15 @@ async fn converse(
     }
 }
 
-const USAGE: &str = "\
-usage: sync_websocket [--url ws://HOST:PORT] [--leave return|panic|exit|wait], or sync_websocket --serve
-Without --url it talks to a server in its own process; `exit` calls process::exit(3), `wait` goes on until a signal comes.";
-
 fn main() -> Result<(), Box<dyn Error>> {
-    let (mut url, mut leave, mut serve) = (None, "return".to_owned(), false);
-    let mut args = env::args().skip(1);
-    while let Some(arg) = args.next() {
-        match arg.as_str() {
-            "--url" => url = Some(args.next().ok_or(USAGE)?),
-            "--leave" => leave = args.next().ok_or(USAGE)?,
-            "--serve" => serve = true,
-            _ => return Err(USAGE.into()),
-        }
-    }
-    if !["return", "panic", "exit", "wait"].contains(&leave.as_str()) {
-        return Err(USAGE.into());
-    }
+    let args = args::parse();
     let _guard = sundown::init()?; // the one line that a program needs for Ctrl-C and SIGTERM
-    if serve {
+    if args.serve {
         println!("server: listening on {}", server::start()?);
         println!("server: ends because of {}", sundown::wait_for_shutdown());
         return Ok(());
     }
-    let socket = SyncWebSocket::connect(&url.map_or_else(server::start, Ok)?)?;
+    let socket = SyncWebSocket::connect(&args.url.map_or_else(server::start, Ok)?)?;
     for n in 1..=3 {
         socket.send(format!("message {n}"))?;
         match socket.recv_timeout(Duration::from_secs(1)) {
@@ -135,7 +119,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     socket.send("last words")?; // nobody waits for the answer
-    match leave.as_str() {
+    match args.leave.as_str() {
         "panic" => panic!("as asked"),
         "exit" => process::exit(3),
         "wait" => {

@@ -436,12 +436,12 @@ fn destructors_that_panic_do_not_end_the_loop() {
         let _bomb = bomb;
     });
     assert!(task.wait().unwrap_err().into_panic().is_some());
-    // In values that nobody waits for.
+    let mut gate = Gate::new();
+    let busy = background.call(gate.passer());
+    // In values that nobody waits for, since the handles are gone before there is a value.
     drop(background.spawn(async { Bomb }));
     drop(background.call(|| Bomb));
     // In what never begins.
-    let mut gate = Gate::new();
-    let busy = background.call(gate.passer());
     let bomb = Bomb;
     let prevented = background.call(move || drop(bomb));
     prevented.cancel();

@@ -161,3 +161,12 @@ fn a_server_that_is_not_there_is_an_error() {
     assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
     assert!(ended.err.contains("refused"), "{ended:#?}");
 }
+
+#[test]
+fn arguments_that_make_no_sense_are_refused() {
+    for args in [&["--leave", "nowhere"][..], &["--url"], &["--nonsense"]] {
+        let ended = Program::start_with_features("sync_websocket", "example-websocket", args).end();
+        assert_eq!(ended.status.code(), Some(2), "{ended:#?}");
+        assert!(ended.err.starts_with("usage: "), "{ended:#?}");
+    }
+}

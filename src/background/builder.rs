@@ -107,7 +107,7 @@ impl<T> BackgroundBuilder<T> {
         self
     }
 
-    /// When the loop ends, however it does, its supervisor shuts down.
+    /// When the loop ends, however it does, its supervisor shuts down; also when its runtime cannot be built.
     pub fn critical(mut self) -> Self {
         self.critical = true;
         self

@@ -150,11 +150,6 @@ impl<T> Job<T> {
         }
     }
 
-    /// It is over.
-    fn leave(&self) {
-        self.shared.leave(self.key.load(Ordering::Relaxed));
-    }
-
     /// Why it is over without an outcome.
     fn cancelled(&self) -> TaskError {
         match self.stopping.lock().asked {
@@ -170,7 +165,7 @@ impl<T: Send> Work<T> for Job<T> {
     }
 
     fn prevented(&self) {
-        self.leave();
+        self.shared.leave(self.key());
     }
 
     fn requested(&self) {
@@ -203,6 +198,10 @@ impl<T: Send> Listed for Job<T> {
         self.key.store(key, Ordering::Relaxed);
     }
 
+    fn key(&self) -> usize {
+        self.key.load(Ordering::Relaxed)
+    }
+
     fn abandon(&self) {
         self.progress.finish(Err(self.cancelled()));
     }
@@ -223,6 +222,6 @@ impl<T: Send> Drop for Ending<T> {
         let outcome = self.outcome.take();
         let outcome = outcome.unwrap_or_else(|| Err(self.job.cancelled()));
         self.job.progress.finish(outcome);
-        self.job.leave();
+        self.job.shared.leave(self.job.key());
     }
 }

@@ -27,8 +27,9 @@
 //!    included; what they spawn for it is carried out too.
 //! 2. When none is left, or the drain is over, what is left is dropped where it waits. Whoever waits for it gets
 //!    [`Cancelled::Ended`].
-//! 3. The runtime is dropped, which ends what was spawned past us (`tokio::spawn`) and waits for `spawn_blocking`; then the worker
-//!    is through.
+//! 3. The runtime is dropped, which ends what was spawned past us (`tokio::spawn`) and waits for `spawn_blocking` (also
+//!    for a read of tokio's standard input, which nothing ends: read that on a worker of its own, see
+//!    [`terminate::stdin`](crate::terminate::stdin)); then the worker is through.
 //!
 //! From 2 on the loop refuses work: the [`Task`](crate::Task) that comes back is over at once, with `Cancelled::Ended`.
 //!

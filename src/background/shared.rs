@@ -9,6 +9,7 @@
 
 use std::cell::Cell;
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -27,6 +28,8 @@ pub(super) trait Listed: Send + Sync {
     /// It is on the loop's list under this key, which is what takes it off again. Called once, with the inbox's lock held.
     fn set_key(&self, key: usize);
 
+    fn key(&self) -> usize;
+
     /// It will not be carried out to its end: whoever waits is told so.
     fn abandon(&self);
 }
@@ -36,6 +39,8 @@ pub(super) type Start = Box<dyn FnOnce() + Send>;
 
 /// What a loop and its handles share.
 pub(super) struct Shared {
+    /// Tells it from all other loops.
+    number: usize,
     /// A leaf lock: jobs run, and wakers are woken, with it free.
     inbox: Mutex<Inbox>,
     /// Stopped when the loop's worker is told to stop, and when the main task ends.
@@ -45,6 +50,8 @@ pub(super) struct Shared {
     drain: Duration,
     /// Set once the end has begun.
     clock: OnceLock<Clock>,
+    /// What the clock does; kept for its registration only.
+    alarms: OnceLock<[StopCallback; 2]>,
 }
 
 struct Inbox {
@@ -60,22 +67,28 @@ struct Inbox {
 
 /// Times the end. Nothing of it runs on the loop, which may be blocked.
 struct Clock {
-    /// The drain is over: wakes the loop.
-    over: (StopSource, StopCallback),
-    /// The loop should have ended: lets go of those who wait for it. Kept for its registration only.
-    #[allow(dead_code)]
-    blocked: (StopSource, StopCallback),
+    /// The drain is over.
+    over: StopSource,
+    /// The loop should have ended.
+    blocked: StopSource,
 }
 
+/// The numbers of loops; zero is none.
+static NUMBERS: AtomicUsize = AtomicUsize::new(1);
+
 thread_local! {
-    /// The address of the loop that this thread runs. It has no destructor, so it can be read at any time.
+    /// The number of the loop that this thread runs. It has no destructor, so it can be read at any time.
     static CURRENT: Cell<usize> = const { Cell::new(0) };
 }
 
 impl Shared {
     /// A loop of the worker with this token, that runs on this thread.
     pub(super) fn new(token: &StopToken, runtime: Option<Handle>, drain: Duration) -> Arc<Shared> {
-        let shared = Arc::new(Shared {
+        // Relaxed: only that no two are the same counts.
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        CURRENT.with(|current| current.set(number));
+        Arc::new(Shared {
+            number,
             inbox: Mutex::new(Inbox {
                 open: true,
                 queue: Vec::new(),
@@ -87,18 +100,13 @@ impl Shared {
             runtime,
             drain,
             clock: OnceLock::new(),
-        });
-        CURRENT.with(|current| current.set(shared.address()));
-        shared
-    }
-
-    fn address(&self) -> usize {
-        self as *const Shared as usize
+            alarms: OnceLock::new(),
+        })
     }
 
     /// Whether this is the loop's own thread, also below whatever runs on it.
     pub(super) fn is_current(&self) -> bool {
-        CURRENT.with(Cell::get) == self.address()
+        CURRENT.with(Cell::get) == self.number
     }
 
     pub(super) fn stop(&self) -> &StopSource {
@@ -134,7 +142,7 @@ impl Shared {
     /// The task with this key is over.
     pub(super) fn leave(&self, key: usize) {
         let mut inbox = self.inbox.lock();
-        // It is not there any more if the loop has let go of all.
+        // It is not there any more if somebody has let go of it.
         let task = inbox.tasks.try_remove(key);
         let waker = match inbox.draining && inbox.tasks.is_empty() {
             true => inbox.waker.take(),
@@ -187,42 +195,52 @@ impl Shared {
     /// What is to happen on the stop, whether the loop can hear it or is blocked: the drain begins, and the loop is woken. To be kept
     /// as long as the loop runs.
     pub(super) fn when_stopped(self: &Arc<Shared>) -> StopCallback {
-        let shared = Arc::downgrade(self);
-        self.stop.token().on_stop(move || {
-            if let Some(shared) = shared.upgrade() {
-                shared.start_drain();
-                shared.wake();
-            }
+        self.on(&self.stop, |shared| {
+            shared.start_drain();
+            shared.wake();
         })
     }
 
     /// The end has begun: gives what trips when the drain is over.
     fn start_drain(self: &Arc<Shared>) -> &StopSource {
+        let mut first = false;
         let clock = self.clock.get_or_init(|| {
-            let (mut drain, mut moment) = (self.drain, MOMENT);
-            if let Some(deadline) = self.stop.token().deadline() {
-                // A drain as long as the grace would make the loop a straggler by nothing but draining.
-                let left = deadline.saturating_duration_since(Instant::now());
-                drain = drain.min(left / 4 * 3);
-                moment = moment.min(left / 8);
-            }
-            let over = self.after(drain, |shared| shared.wake());
-            let blocked = self.after(drain.saturating_add(moment), |shared| shared.abandon_all());
-            Clock { over, blocked }
+            first = true;
+            self.new_clock()
         });
-        &clock.over.0
+        if first {
+            // Not inside the initialisation, since what is over by now is called at once.
+            let wake = self.on(&clock.over, |shared| shared.wake());
+            let let_go = self.on(&clock.blocked, |shared| shared.let_go());
+            // Only the first comes here.
+            let _ = self.alarms.set([wake, let_go]);
+        }
+        &clock.over
     }
 
-    /// Calls `then` after so long, unless the loop is gone by then.
-    fn after(self: &Arc<Shared>, time: Duration, then: fn(&Shared)) -> (StopSource, StopCallback) {
+    fn new_clock(&self) -> Clock {
+        let (mut drain, mut moment) = (self.drain, MOMENT);
+        if let Some(deadline) = self.stop.token().deadline() {
+            // A drain as long as the grace would make the loop a straggler by nothing but draining.
+            let left = deadline.saturating_duration_since(Instant::now());
+            drain = drain.min(left / 4 * 3);
+            moment = moment.min(left / 8);
+        }
+        let after = |time| StopSource::new().token().child_with_timeout(time);
+        Clock {
+            over: after(drain),
+            blocked: after(drain.saturating_add(moment)),
+        }
+    }
+
+    /// Calls `then` when this source stops, unless the loop is gone by then.
+    fn on(self: &Arc<Shared>, source: &StopSource, then: fn(&Arc<Shared>)) -> StopCallback {
         let shared = Arc::downgrade(self);
-        let source = StopSource::new().token().child_with_timeout(time);
-        let callback = source.token().on_stop(move || {
+        source.token().on_stop(move || {
             if let Some(shared) = shared.upgrade() {
                 then(&shared);
             }
-        });
-        (source, callback)
+        })
     }
 
     /// The loop has ended: refuses work, drops what never began, and lets go of all who wait.
@@ -236,18 +254,21 @@ impl Shared {
             quietly(|| drop(start));
         }
         drop(waker);
-        self.abandon_all();
+        self.let_go();
     }
 
     /// Refuses work from now on, and lets go of all who wait. What they waited for is dropped by the loop, once it can.
-    fn abandon_all(&self) {
-        let tasks = {
+    fn let_go(&self) {
+        let tasks: Vec<_> = {
             let mut inbox = self.inbox.lock();
             inbox.open = false;
-            std::mem::take(&mut inbox.tasks)
+            // They stay on the list: if the loop ends meanwhile, it must not be through before the last of them is over.
+            let tasks = inbox.tasks.iter();
+            tasks.map(|(_key, task)| Arc::clone(task)).collect()
         };
-        for (_key, task) in tasks {
+        for task in tasks {
             task.abandon();
+            self.leave(task.key());
             quietly(|| drop(task));
         }
     }
