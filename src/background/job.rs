@@ -24,6 +24,7 @@ struct Job<T> {
     shared: Arc<Shared>,
     /// Where it is on the loop's list. Relaxed: who reads it got the job from `submit`, through the inbox's lock or its return.
     key: AtomicUsize,
+    /// What its handle waits for.
     progress: Progress<T>,
     /// A leaf lock.
     stopping: Mutex<Stopping>,
@@ -209,6 +210,7 @@ impl<T: Send> Listed for Job<T> {
 
 /// Travels with the work; when it is dropped, the task is over.
 struct Ending<T: Send> {
+    /// The task that it ends.
     job: Arc<Job<T>>,
     /// `None` as long as the work has not come to its end by itself.
     outcome: Option<Result<T, TaskError>>,

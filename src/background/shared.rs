@@ -28,6 +28,7 @@ pub(super) trait Listed: Send + Sync {
     /// It is on the loop's list under this key, which is what takes it off again. Called once, with the inbox's lock held.
     fn set_key(&self, key: usize);
 
+    /// That key.
     fn key(&self) -> usize;
 
     /// It will not be carried out to its end: whoever waits is told so.
@@ -47,6 +48,7 @@ pub(super) struct Shared {
     stop: StopSource,
     /// `None` under a runner.
     runtime: Option<Handle>,
+    /// As it was set; the end may cut it.
     drain: Duration,
     /// Set once the end has begun.
     clock: OnceLock<Clock>,
@@ -55,7 +57,9 @@ pub(super) struct Shared {
 }
 
 struct Inbox {
+    /// Takes work.
     open: bool,
+    /// The beginnings that the loop has not seen yet.
     queue: Vec<Start>,
     /// Those that are not over.
     tasks: Slab<Arc<dyn Listed>>,
