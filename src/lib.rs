@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
 
+#[cfg(feature = "tokio")]
+pub mod background;
 mod base;
 pub mod events;
 mod exit;
@@ -105,6 +107,9 @@ mod pages {
     mod why {}
     #[doc = include_str!("../docs/first-ten-minutes.md")]
     mod first_ten_minutes {}
+    #[cfg(feature = "tokio")]
+    #[doc = include_str!("../docs/async.md")]
+    mod r#async {}
     #[doc = include_str!("../docs/stopping.md")]
     mod stopping {}
     #[doc = include_str!("../docs/order.md")]

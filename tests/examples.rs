@@ -185,6 +185,33 @@ fn services_start_in_order_and_are_rolled_back_in_reverse() {
         sorted(&ended.out[9..]),
         ["index: ends", "server: ends", "storage: ends"]
     );
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn background_loops_end_in_order_with_what_runs_on_them() {
+    let ended = Program::start_with_features("background_loop", "tokio", &[]).end();
+    assert!(ended.status.success(), "{ended:#?}");
+    let (main, rest) = ended.out.split_at(6);
+    assert_eq!(
+        main,
+        [
+            "main: the answer is 42",
+            "main: it came from the thread \"service\"",
+            "main: not yet; waits on: late, but there",
+            "main: deadline has elapsed",
+            "main: the task was cancelled",
+            "main: returns",
+        ]
+    );
+    // Both are told at once, the newer one first.
+    assert_eq!(
+        sorted(rest),
+        [
+            "heartbeat: stops after some beats",
+            "service: its last task ends"
+        ]
+    );
     assert_eq!(ended.err, "");
 }
 

@@ -15,6 +15,11 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The path of an example, built and fresh: `cargo test --test NAME` does not build examples.
 pub fn example(name: &str) -> PathBuf {
+    example_with_features(name, "")
+}
+
+/// The same for an example that needs these features.
+pub fn example_with_features(name: &str, features: &str) -> PathBuf {
     static BUILT: Mutex<Option<HashSet<String>>> = Mutex::new(None);
     // target/PROFILE/deps/THIS
     let this = std::env::current_exe().unwrap();
@@ -36,6 +41,8 @@ pub fn example(name: &str) -> PathBuf {
                 "--quiet",
                 "--example",
                 name,
+                "--features",
+                features,
                 "--profile",
                 profile_name,
             ])
@@ -72,6 +79,11 @@ impl Program {
     /// Starts an example with these arguments.
     pub fn start(name: &str, args: &[&str]) -> Program {
         Program::spawn(Command::new(example(name)).args(args))
+    }
+
+    /// The same for an example that needs these features.
+    pub fn start_with_features(name: &str, features: &str, args: &[&str]) -> Program {
+        Program::spawn(Command::new(example_with_features(name, features)).args(args))
     }
 
     pub fn spawn(command: &mut Command) -> Program {

@@ -517,7 +517,7 @@ mod linux {
                 let _guard = guard();
                 population();
                 std::panic::set_hook(Box::new(|_| {
-                    drop(sundown::request_shutdown(Cause::Exit(3)))
+                    let _ = sundown::request_shutdown(Cause::Exit(3));
                 }));
                 drop(thread::spawn(|| panic!("in a worker")));
                 deaf();
