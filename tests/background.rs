@@ -480,6 +480,42 @@ fn many_threads_hand_over_a_hundred_thousand_tasks() {
 }
 
 #[test]
+fn cancels_that_race_with_the_work_leave_nobody_waiting() {
+    let (_supervisor, background) = start();
+    std::thread::scope(|scope| {
+        for thread in 0..3 {
+            let events: EventLoop = background.clone();
+            scope.spawn(move || {
+                for n in 0..2_000_u32 {
+                    let task = match (n + thread) % 3 {
+                        0 => events.spawn(async move { n }),
+                        1 => events.call(move || n),
+                        _ => events.spawn(async move {
+                            tokio::task::yield_now().await;
+                            n
+                        }),
+                    };
+                    // At another point each time.
+                    for _ in 0..n % 64 * 16 {
+                        std::hint::spin_loop();
+                    }
+                    let cancel = task.cancel();
+                    match (cancel, task.wait()) {
+                        (Cancel::Requested | Cancel::TooLate, Ok(value)) => assert_eq!(value, n),
+                        (Cancel::Prevented | Cancel::Requested, Err(error)) => {
+                            assert_cancelled::<()>(Err(error), Cancelled::OnRequest);
+                        }
+                        other => panic!("{other:?}"),
+                    }
+                }
+            });
+        }
+    });
+    is_alive(&background);
+    end(background).unwrap();
+}
+
+#[test]
 fn handles_can_be_shared_and_sent() {
     fn check<T: Send + Sync>() {}
     check::<EventLoop>();

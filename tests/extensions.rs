@@ -283,7 +283,8 @@ fn in_a_nested_supervisor_it_extends_what_is_around_it() {
         let middle = outer.child("middle");
         let inner = middle.child("inner");
         slow(&inner, "slow", PLENTY / 2, ms(800));
-        let newer = gate.passer();
+        let shut = Gate::new();
+        let newer = shut.passer();
         outer.worker().name("newer".into()).spawn(newer).unwrap();
         let began = Instant::now();
         let stop = outer.clone();

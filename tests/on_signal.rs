@@ -249,6 +249,15 @@ fn sigint_stays_ignored_where_it_was_and_sighup_gets_its_handler() {
 }
 
 #[test]
+fn a_signal_whose_handler_has_just_gone_asks_for_no_shutdown() {
+    let running = ready("handlers come and go in a storm");
+    assert!(running.seen().contains(&"asked to stop 0 times".to_owned()));
+    let ended = running.end_by(SIGTERM);
+    ended.assert_signal(SIGTERM);
+    ended.assert_order(&["main leaves after SIGTERM"]);
+}
+
+#[test]
 fn in_a_storm_a_run_begins_after_the_last_signal() {
     let file = std::env::temp_dir().join(format!("sundown-storm-{}", std::process::id()));
     std::fs::write(&file, "0").unwrap();

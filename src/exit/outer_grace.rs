@@ -58,7 +58,11 @@ fn stop_timeout_of_unit() -> Option<Duration> {
     std::env::var_os("INVOCATION_ID")?;
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     let group = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let unit = group.rsplit('/').find(|part| part.ends_with(".service"))?;
+    // A terminal's shell runs in a scope below some service, which is not its own.
+    let unit = group.rsplit('/').next()?;
+    if !unit.ends_with(".service") {
+        return None;
+    }
     let system = [
         "/usr/lib/systemd/system",
         "/usr/local/lib/systemd/system",

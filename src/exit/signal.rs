@@ -133,7 +133,7 @@ fn on_wake() {
     // None: the signal came between ctrlc's handler and ours, so which it was is not known. It most likely came from a service
     // manager, which asks with this one.
     let (first, last) = match sys::take_signal() {
-        Some(taken) if taken.handled => return answer(taken.signal),
+        Some(taken) if !taken.stops => return answer(taken.signal),
         Some(taken) => (taken.first, taken.signal),
         None => (SIGNALS[1], SIGNALS[1]),
     };

@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::thread::ThreadId;
 use std::time::Instant;
 
 use parking_lot::RwLock;
@@ -47,6 +48,7 @@ static ADOPTED_COUNT: AtomicUsize = AtomicUsize::new(0);
 
 struct AdoptedThread {
     ident: ThreadIdent,
+    id: ThreadId,
     core: Arc<Core>,
     worker: Arc<Worker>,
 }
@@ -75,12 +77,16 @@ impl Drop for Seat {
     }
 }
 
-/// Marks the thread `ident` as `worker`, as long as what this gives is kept: at the longest until the thread has been joined. (The system
-/// may give the same identity to another thread just then; for that moment it would be taken for this worker.)
-pub(crate) fn adopt(ident: ThreadIdent, core: &Arc<Core>, worker: &Arc<Worker>) -> Adopted {
+/// Marks a thread as `worker`, as long as what this gives is kept: at the longest until the thread has been joined.
+pub(crate) fn adopt(
+    (ident, id): (ThreadIdent, ThreadId),
+    core: &Arc<Core>,
+    worker: &Arc<Worker>,
+) -> Adopted {
     let mut adopted = ADOPTED.write();
     adopted.push(AdoptedThread {
         ident,
+        id,
         core: Arc::clone(core),
         worker: Arc::clone(worker),
     });
@@ -194,14 +200,21 @@ fn look<R>(with: impl FnOnce(&Who) -> R) -> Option<R> {
     match seated {
         Ok(Some(result)) => Some(result),
         _ if ADOPTED_COUNT.load(Ordering::Relaxed) == 0 => None,
-        _ => take(&adopted()?),
+        seated => take(&adopted(seated.is_ok())?),
     }
 }
 
 /// What this thread is, if it was adopted.
-fn adopted() -> Option<Who> {
+///
+/// The system gives a thread's identity to another one as soon as the first has been joined, which is a moment before we forget
+/// it. std's identities are never given twice, so they decide as long as the thread is `alive`, which means that it has its
+/// thread-locals.
+fn adopted(alive: bool) -> Option<Who> {
     let adopted = ADOPTED.read();
     let this = adopted.iter().find(|thread| thread.ident.is_current())?;
+    if alive && std::thread::current().id() != this.id {
+        return None;
+    }
     Some(Who {
         core: Arc::clone(&this.core),
         role: Role::Worker(Arc::clone(&this.worker)),

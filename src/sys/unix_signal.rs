@@ -41,18 +41,29 @@ fn bit(signal: i32) -> u64 {
         .unwrap_or(0)
 }
 
+/// The signals that mean stop, as bits. One that is neither among these nor handled has lost its handler just now.
+fn meaning_stop() -> u64 {
+    // Relaxed: it changes while our handler is not there, but for one that is running just then, and that may see either.
+    let handled = HANDLED.load(Ordering::Relaxed);
+    bits(&SIGNALS) & !handled
+}
+
+fn bits(signals: &[i32]) -> u64 {
+    signals.iter().fold(0, |all, &signal| all | bit(signal))
+}
+
 /// Notes which signal came, then wakes ctrlc's thread. Async-signal-safe: atomics, and ctrlc's `sem_post`.
 extern "C" fn record_and_pass_on(signal: libc::c_int) {
-    let handled = HANDLED.load(Ordering::Relaxed) & bit(signal) != 0;
+    let stops = meaning_stop() & bit(signal) != 0;
     if super::unix::generation() != INSTALLED_IN.load(Ordering::Relaxed) {
         // A forked child, where ctrlc's thread does not exist: nobody would ever hear of it.
-        match handled {
-            true => act_by_default(signal), // which need not be an end
-            false => die_of(signal),
+        match stops {
+            true => die_of(signal),
+            false => act_by_default(signal), // which need not be an end
         }
         return;
     }
-    if !handled {
+    if stops {
         // Only the first wins. Release: pairs with the load in `take_signal`; the semaphore orders it as well.
         let _ = FIRST.compare_exchange(0, signal, Ordering::Release, Ordering::Relaxed);
     }
@@ -75,21 +86,23 @@ pub(crate) struct Taken {
     pub(crate) signal: i32,
     /// The first signal that meant stop since [`forget_signals`]: this one, or one before it.
     pub(crate) first: i32,
-    /// It has a handler, and does not mean stop.
-    pub(crate) handled: bool,
+    /// It means stop. If not it has a handler, or had one until just now.
+    pub(crate) stops: bool,
 }
 
 /// Takes one signal that has come. To be called once for each waking of ctrlc's thread, which calls this on no other.
 pub(crate) fn take_signal() -> Option<Taken> {
     let pending = PENDING.load(Ordering::Acquire);
-    let handled = HANDLED.load(Ordering::Relaxed);
-    let stops = pending & !handled;
+    let stops = pending & meaning_stop();
     let first = FIRST.load(Ordering::Acquire);
     // What means stop goes first, and of that what came first. Then by number.
-    let taken = match stops & bit(first) {
-        0 if stops != 0 => stops & stops.wrapping_neg(),
-        0 => pending & pending.wrapping_neg(),
-        first => first,
+    let lowest = |bits: u64| bits & bits.wrapping_neg();
+    let taken = if stops & bit(first) != 0 {
+        bit(first)
+    } else if stops != 0 {
+        lowest(stops)
+    } else {
+        lowest(pending)
     };
     if taken == 0 {
         return None;
@@ -97,10 +110,12 @@ pub(crate) fn take_signal() -> Option<Taken> {
     // Only this thread clears bits, so what was seen is there. Before anything is done about it: one that comes from now on is
     // another one.
     PENDING.fetch_and(!taken, Ordering::AcqRel);
+    let signal = taken.trailing_zeros() as i32 + 1;
     Some(Taken {
-        signal: taken.trailing_zeros() as i32 + 1,
-        first,
-        handled: taken & handled != 0,
+        signal,
+        // None: it came just before the installation that hears of it now.
+        first: if first == 0 { signal } else { first },
+        stops: taken & stops != 0,
     })
 }
 
@@ -163,8 +178,7 @@ impl SignalHandlers {
     /// what stood here for the others. `handled` are the signals that do not mean stop.
     pub(crate) fn chain(&self, handled: &[i32], wanted: impl Fn(i32) -> bool) -> io::Result<()> {
         // Before a handler can see it.
-        let handled = handled.iter().fold(0, |all, &signal| all | bit(signal));
-        HANDLED.store(handled, Ordering::Relaxed);
+        HANDLED.store(bits(handled), Ordering::Relaxed);
         if NEXT.load(Ordering::Acquire) == 0 {
             NEXT.store(action(SIGNALS[0])?.sa_sigaction, Ordering::Release);
         }

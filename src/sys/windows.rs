@@ -66,8 +66,8 @@ pub(crate) const SIGNALS: [i32; 2] = [2, 15];
 pub(crate) struct Taken {
     pub(crate) signal: i32,
     pub(crate) first: i32,
-    /// Always false here.
-    pub(crate) handled: bool,
+    /// Always true here.
+    pub(crate) stops: bool,
 }
 
 /// Called from ctrlc's thread, once per event.
@@ -75,7 +75,7 @@ pub(crate) fn take_signal() -> Option<Taken> {
     Some(Taken {
         signal: 2,
         first: 2,
-        handled: false,
+        stops: true,
     })
 }
 

@@ -69,7 +69,7 @@ impl<T> JoinHandle<T> {
 
     /// Has the adopted thread `ident` known as this worker.
     pub(super) fn mark_adopted(&self, ident: ThreadIdent) -> current::Adopted {
-        current::adopt(ident, &self.core, &self.worker)
+        current::adopt((ident, self.thread.id()), &self.core, &self.worker)
     }
 
     /// The underlying thread, as in std.

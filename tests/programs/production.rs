@@ -15,6 +15,8 @@ fn main() {}
 #[cfg(unix)]
 mod unix {
     use std::io::BufRead;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::Arc;
     use std::time::Duration;
 
     use libc::{SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGSEGV, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
@@ -286,6 +288,33 @@ mod unix {
                 serve(Supervisor::builder().on_signal(SIGUSR1, move || {
                     say(format!("seen {}", std::fs::read_to_string(&file).unwrap()));
                 }));
+            }
+
+            "handlers come and go in a storm" => {
+                // SIGWINCH does nothing by default, so it may come while nobody handles it.
+                let over = Arc::new(AtomicBool::new(false));
+                let seen = Arc::clone(&over);
+                let storm = std::thread::spawn(move || {
+                    while !seen.load(Ordering::Relaxed) {
+                        // SAFETY: kill takes any numbers; the process is this one.
+                        unsafe { libc::kill(libc::getpid(), SIGWINCH) };
+                    }
+                });
+                let mut asked = 0;
+                for round in 0..400 {
+                    let builder = match round % 2 {
+                        0 => Supervisor::builder().on_signal(SIGWINCH, || ()),
+                        _ => Supervisor::builder(),
+                    };
+                    let guard = builder.install().unwrap();
+                    std::thread::yield_now();
+                    asked += i32::from(sundown::is_shutting_down());
+                    drop(guard);
+                }
+                over.store(true, Ordering::Relaxed);
+                storm.join().unwrap();
+                say(format!("asked to stop {asked} times"));
+                serve(Supervisor::builder());
             }
 
             // ---- shells and containers
