@@ -2,7 +2,10 @@
 #![deny(unsafe_code)]
 
 mod base;
+pub mod diagnose;
 mod exit;
+mod seams;
+mod status;
 mod stop;
 mod supervisor;
 #[allow(unsafe_code)]
@@ -11,6 +14,7 @@ mod task;
 pub mod terminate;
 pub mod thread;
 
+pub use diagnose::activity;
 pub use exit::{exit, init, Guard, InstallError};
 pub use stop::{Never, StopCallback, StopReason, StopSource, StopToken, Stopped};
 pub use supervisor::{

@@ -125,6 +125,7 @@ impl SupervisorBuilder {
             None,
         ));
         main.attach_thread(std::thread::current());
+        main.trace.runs_here();
         {
             let mut registry = core.registry.lock();
             if registry.phase != Phase::Running {

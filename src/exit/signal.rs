@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::install::InstallError;
 use crate::base::logging;
+use crate::base::text::Printable;
 use crate::supervisor::registry::{Core, Message};
 use crate::supervisor::{roots, ExitStyle};
 use crate::sys::{self, Disposition, SignalHandlers, SIGNALS};
@@ -136,7 +137,20 @@ fn on_signal() {
 fn say_who_is_left(what: &str, end: &str) {
     use std::fmt::Write;
     let roots = roots::all();
-    let names: Vec<String> = roots.iter().flat_map(|core| core.waited_for()).collect();
+    let mut names = Vec::new();
+    for core in &roots {
+        let left = core.left();
+        if left.busy {
+            names.push("(a supervisor that is busy)".to_owned());
+        }
+        names.extend(left.waited.iter().map(|waited| {
+            let name = Printable(waited.name.as_deref().unwrap_or("<unnamed>"));
+            match waited.worker {
+                true => format!("{name} ({})", waited.location),
+                false => format!("hook {name}"),
+            }
+        }));
+    }
     let mut text = format!("sundown: {what}; still waiting for ");
     match names.is_empty() {
         true => text.push_str("nobody"),
@@ -152,6 +166,14 @@ fn say_who_is_left(what: &str, end: &str) {
     }
     text.push_str(&format!(" ({end})\n"));
     logging::print(&text);
+}
+
+/// How many more signals end the process at once while this supervisor shuts down. `None` if it is not told of signals.
+pub(crate) fn signals_to_the_end(core: &Arc<Core>) -> Option<u8> {
+    let target = TARGET.lock();
+    let target = target.as_ref()?;
+    let ours = target.core.as_ptr() == Arc::as_ptr(core);
+    ours.then(|| if target.first.get().is_some() { 1 } else { 2 })
 }
 
 /// Ends the process after `signal`.

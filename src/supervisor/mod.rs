@@ -18,10 +18,15 @@ mod report_text;
 pub(crate) mod roots;
 mod settings;
 mod shutdown;
+pub(crate) mod straggler;
 mod telling;
+mod trace;
+pub(crate) mod waited;
+pub(crate) mod waits;
 mod walk;
 pub(crate) mod worker;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::panic::Location;
 use std::sync::atomic::Ordering;
@@ -34,6 +39,7 @@ pub(crate) use callback::Job;
 pub use hooks::Hook;
 pub use report::{CallbackFault, EntryKind, EntryReport, Outcome, ShutdownReport, WorkerId};
 pub use settings::{ExitStyle, Order};
+pub use straggler::{CallbackState, Straggler, StuckThread, ThreadState};
 pub(crate) use telling::{tell_worker, TimeLimit};
 
 use registry::{Core, Entry};
@@ -85,6 +91,12 @@ pub struct WorkerInfo {
     pub daemon: bool,
     /// When it ends, the supervisor shuts down.
     pub critical: bool,
+    /// The kernel's number of its thread, as `top -H` and `gdb` show it; `None` where the system does not tell.
+    pub os_id: Option<u32>,
+    /// The label that it set last with [`activity`](crate::activity).
+    pub activity: Option<Cow<'static, str>>,
+    /// How far its terminate callback has come.
+    pub callback: CallbackState,
 }
 
 impl Supervisor {
@@ -218,6 +230,9 @@ fn collect_workers(core: &Core, into: &mut Vec<WorkerInfo>) {
                         told: worker.told().as_ref().map(Instant::elapsed),
                         daemon: worker.traits.daemon,
                         critical: worker.traits.critical,
+                        os_id: worker.trace.os_thread(),
+                        activity: worker.trace.activity(),
+                        callback: CallbackState::of(&worker.callback, worker.token_hangs()),
                     });
                 }
                 Entry::Child(child) => children.extend(child.core.upgrade()),

@@ -1,13 +1,22 @@
 //! From a record to its line in the report.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::registry::{Entry, Told};
 use super::report::{CallbackFault, EntryKind, EntryReport, Outcome};
+use super::straggler::Straggler;
 use super::worker::{End, Worker};
 
 /// Adds what is to be said of `told`; a nested supervisor is followed by its own entries.
-pub(super) fn push(entries: &mut Vec<EntryReport>, told: &Told, began: Instant, late: bool) {
+pub(super) fn push(
+    entries: &mut Vec<EntryReport>,
+    told: &Told,
+    began: Instant,
+    late: bool,
+    looked_at: Option<&Arc<Straggler>>,
+) {
+    let straggler = looked_at.cloned();
     let told_after = told.at.saturating_duration_since(began);
     match &told.entry {
         Entry::Worker(worker) => {
@@ -28,6 +37,7 @@ pub(super) fn push(entries: &mut Vec<EntryReport>, told: &Told, began: Instant, 
                 fault,
                 told: told_after,
                 waited: until.saturating_duration_since(told.at),
+                straggler,
             });
         }
         Entry::Hook(hook) => {
@@ -52,6 +62,7 @@ pub(super) fn push(entries: &mut Vec<EntryReport>, told: &Told, began: Instant, 
                 fault,
                 told: told_after,
                 waited: callback.unwrap_or_else(|| told.at.elapsed()),
+                straggler,
             });
         }
         Entry::Child(child) => {
@@ -77,6 +88,7 @@ pub(super) fn push(entries: &mut Vec<EntryReport>, told: &Told, began: Instant, 
                 fault: None,
                 told: told_after,
                 waited: report.elapsed(),
+                straggler: None,
             });
             entries.extend(report.entries().iter().cloned().map(|mut entry| {
                 entry.told += told_after;

@@ -39,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) deadline: Duration,
     pub(crate) grace: Option<Duration>,
     pub(crate) order: Order,
+    /// Whether a long shutdown says what it waits for.
+    pub(crate) status: bool,
 }
 
 impl Default for Settings {
@@ -47,6 +49,7 @@ impl Default for Settings {
             deadline: DEFAULT_DEADLINE,
             grace: None,
             order: Order::AllThenJoin,
+            status: true,
         }
     }
 }

@@ -4,7 +4,6 @@
 //! watches (`walk`), unless there is none to run. All waiting is bounded by the deadline and, past it, by one callback's limit
 //! for each of the two kinds of callbacks.
 
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,16 +11,19 @@ use log::Level;
 
 use super::current;
 use super::registry::{Core, Entry, Phase};
-use super::report::{EntryKind, ShutdownReport};
+use super::report::ShutdownReport;
 use super::telling::ExitHooks;
+use super::waits::waiting_for_shutdown;
 use super::walk::walk;
 use super::worker::Worker;
 use crate::base::cause::Cause;
 use crate::base::logging::{self, REPORT_LIMIT};
-use crate::base::text::Printable;
+use crate::seams::Status;
 
 /// How long the system may take to end threads of which all code is through.
 const COLLECT_LIMIT: Duration = Duration::from_secs(1);
+/// How long the workers are waited for before their processor time is counted: most are gone by then, and cost nothing.
+const COUNT_CPU_AFTER: Duration = Duration::from_millis(100);
 
 impl Core {
     /// Asks for a shutdown and returns at once; somebody carries it out. True if this was the first request.
@@ -91,6 +93,7 @@ impl Core {
                 core.exclude(&worker);
             }
         }
+        let _waiting = waiting_for_shutdown(self);
         self.drive_or_wait()
     }
 
@@ -131,6 +134,7 @@ impl Core {
             let cause = self.wait_for_request();
             logging::log_bounded(Level::Info, format!("shutting down after {cause}"));
         }
+        let status = root.then(|| Status::of(self)).flatten();
         self.tell_own_token();
         loop {
             self.tell_all();
@@ -139,9 +143,12 @@ impl Core {
             }
         }
         self.collect();
+        self.look_at_stragglers();
         if self.has_exit_hooks() {
             walk(ExitHooks(Arc::clone(self)), None);
+            self.look_at_stragglers(); // a hook may hang as well
         }
+        drop(status);
         self.conclude()
     }
 
@@ -150,6 +157,12 @@ impl Core {
     /// Waits until there is something to do. True when the supervisor is closed and all that is left is to collect.
     fn await_workers(&self) -> bool {
         let mut registry = self.registry.lock();
+        let began = Instant::now();
+        let left = registry
+            .deadline
+            .map(|end| end.saturating_duration_since(began) / 4);
+        let mut count_cpu_at =
+            Some(began + left.map_or(COUNT_CPU_AFTER, |left| left.min(COUNT_CPU_AFTER)));
         loop {
             if registry.may_tell() && !registry.untold.is_empty() {
                 return false;
@@ -186,8 +199,13 @@ impl Core {
             if registry.pending.is_empty() && !registry.held_open {
                 continue;
             }
+            if count_cpu_at.is_some_and(|at| at <= now) {
+                count_cpu_at = None;
+                registry.count_cpu();
+            }
             let next = registry.graces.iter().next().map(|&(end, _)| end);
-            match [next, registry.deadline].into_iter().flatten().min() {
+            let limits = [next, registry.deadline, count_cpu_at];
+            match limits.into_iter().flatten().min() {
                 Some(limit) => {
                     self.changed.wait_until(&mut registry, limit);
                 }
@@ -260,12 +278,13 @@ impl Core {
 
     fn report(&self, complete: bool) -> ShutdownReport {
         // Copied out, so that no worker that ends meanwhile waits for it. Child reports are taken with no lock held.
-        let (told, hooks, overdue, began, cause) = {
+        let (told, hooks, overdue, looked_at, began, cause) = {
             let registry = self.registry.lock();
             (
                 registry.told.clone(),
                 registry.exit_hooks_run.clone(),
                 registry.overdue.clone(),
+                registry.looked_at.clone(),
                 registry.began,
                 registry.cause.clone(),
             )
@@ -274,46 +293,11 @@ impl Core {
         let mut entries = Vec::with_capacity(told.len() + hooks.len());
         for told in told.iter().chain(&hooks) {
             let late = overdue.contains(&told.entry.id());
-            super::report_entry::push(&mut entries, told, began, late);
+            let looked_at = looked_at.get(&told.entry.id());
+            super::report_entry::push(&mut entries, told, began, late, looked_at);
         }
         let cause = cause.unwrap_or(Cause::Requested);
         ShutdownReport::new(cause, began.elapsed(), complete, entries)
-    }
-
-    /// Names of all who are still waited for, here and in nested supervisors, without waiting long for any lock.
-    pub(crate) fn waited_for(&self) -> Vec<String> {
-        let mut names = Vec::new();
-        let mut children = Vec::new();
-        let Some(registry) = self.registry.try_lock_for(Duration::from_millis(100)) else {
-            return vec!["(a supervisor that is busy)".to_owned()];
-        };
-        let told = registry.told.iter().chain(&registry.exit_hooks_run);
-        let told = told.map(|told| &told.entry);
-        for entry in told.rev().chain(registry.untold.values()) {
-            match entry {
-                Entry::Worker(worker) => {
-                    let main = worker.traits.kind == EntryKind::Main;
-                    let deaf = main && !self.main_hears.load(Ordering::Relaxed);
-                    if !(worker.is_gone() || worker.is_caller() || worker.traits.daemon || deaf) {
-                        let name = worker.traits.name.as_deref().unwrap_or("<unnamed>");
-                        names.push(format!("{} ({})", Printable(name), worker.traits.location));
-                    }
-                }
-                Entry::Hook(hook) if !hook.callback.is_over() => {
-                    names.push(format!("hook {}", Printable(&hook.name)));
-                }
-                Entry::Hook(_) => {}
-                Entry::Child(child) => children.extend(child.core.upgrade()),
-            }
-        }
-        for hook in registry.exit_hooks.values() {
-            names.push(format!("hook {}", Printable(&hook.name)));
-        }
-        drop(registry);
-        for child in children {
-            names.extend(child.waited_for());
-        }
-        names
     }
 }
 

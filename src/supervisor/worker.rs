@@ -14,6 +14,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::callback::{Callback, Job};
 use super::report::{EntryKind, WorkerId};
+use super::trace::Trace;
 use crate::base::logging;
 use crate::base::panics::describe_panic;
 use crate::stop::timer::{self, Expire, TimerKey};
@@ -50,6 +51,8 @@ pub(crate) struct Worker {
     progress: Mutex<Progress>,
     /// Notified when `progress` has come further: gone, or joined.
     changed: Condvar,
+    /// What it is doing, for those who ask.
+    pub(crate) trace: Trace,
     /// The timer of its time limit.
     timer: OnceCell<Box<(TimerKey, Arc<dyn Expire>)>>,
 }
@@ -132,6 +135,7 @@ impl Worker {
                 native: Native::Absent,
             }),
             changed: Condvar::new(),
+            trace: Trace::default(),
             timer: OnceCell::new(),
         }
     }

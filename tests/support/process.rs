@@ -15,24 +15,29 @@ use super::PATIENCE;
 /// The program under test, built afresh: `cargo test --test ways_out` alone does not build it.
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        // <target>/<profile>/deps/<this test>
-        let this = std::env::current_exe().unwrap();
-        let profile = this.parent().and_then(Path::parent).unwrap();
-        let target = profile.parent().unwrap();
-        let mut build = Command::new(env!("CARGO"));
-        build
-            .args(["build", "--quiet", "--example", "ways_out", "--target-dir"])
-            .arg(target)
-            .current_dir(env!("CARGO_MANIFEST_DIR"));
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        let built = build.output().unwrap();
-        let said = String::from_utf8_lossy(&built.stderr);
-        assert!(built.status.success(), "cargo build: {said}");
-        profile.join("examples").join("ways_out")
-    })
+    PROGRAM.get_or_init(|| built("ways_out", &[]))
+}
+
+/// An example of this name, built afresh with these features.
+pub fn built(name: &str, features: &[&str]) -> PathBuf {
+    // <target>/<profile>/deps/<this test>
+    let this = std::env::current_exe().unwrap();
+    let profile = this.parent().and_then(Path::parent).unwrap();
+    let target = profile.parent().unwrap();
+    let mut build = Command::new(env!("CARGO"));
+    build
+        .args(["build", "--quiet", "--example", name])
+        .args(["--features", &features.join(",")])
+        .arg("--target-dir")
+        .arg(target)
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    if profile.ends_with("release") {
+        build.arg("--release");
+    }
+    let built = build.output().unwrap();
+    let said = String::from_utf8_lossy(&built.stderr);
+    assert!(built.status.success(), "cargo build: {said}");
+    profile.join("examples").join(name)
 }
 
 /// The program with this scenario as its argument.
