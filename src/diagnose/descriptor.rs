@@ -140,6 +140,9 @@ fn internet(line: &str, protocol: &str) -> Option<Descriptor> {
 fn address(text: &str) -> Option<SocketAddr> {
     let (ip, port) = text.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
+    if ![8, 32].contains(&ip.len()) {
+        return None;
+    }
     let mut bytes = Vec::with_capacity(16);
     for word in ip.as_bytes().chunks(8) {
         let word = std::str::from_utf8(word).ok()?;

@@ -78,10 +78,12 @@ pub(super) fn fill_in(records: &Mutex<Vec<Straggler>>, ends: Instant) {
     }
     for (&(at, which), frames) in places.iter().zip(&found) {
         if ends <= Instant::now() {
-            return;
+            break;
         }
         put(at, which, stacks.named(frames));
     }
+    // The debug information that it has read can be many times the program's size.
+    backtrace::clear_symbol_cache();
 }
 
 /// The frames of those of these threads that are blocked, as far as there is time; nothing for one that runs.
