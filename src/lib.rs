@@ -4,10 +4,13 @@
 #[cfg(feature = "tokio")]
 pub mod background;
 mod base;
+pub mod diagnose;
 pub mod events;
 mod exit;
 pub mod ready;
 pub mod restart;
+mod seams;
+mod status;
 mod stop;
 mod supervisor;
 #[allow(unsafe_code)]
@@ -18,6 +21,7 @@ mod task;
 pub mod terminate;
 pub mod thread;
 
+pub use diagnose::activity;
 pub use exit::{exit, init, Guard, InstallError};
 pub use stop::{Never, StopCallback, StopReason, StopSource, StopToken, Stopped};
 pub use supervisor::{

@@ -62,8 +62,34 @@ pub(crate) fn log_bounded(level: Level, text: String) {
     flush();
 }
 
+/// A line stands on the terminal that the next thing printed is to take the place of.
+static LINE_OPEN: AtomicBool = AtomicBool::new(false);
+/// To the beginning of the line, and clear it.
+const OVER: &str = "\r\x1b[K";
+
+/// Prints a line on a terminal in place of the one that this printed before; an empty one takes that away.
+pub(crate) fn print_over(line: &str) {
+    // Relaxed: only the order of what appears on a terminal hangs on it, and that is anybody's who writes there.
+    if LINE_OPEN.swap(!line.is_empty(), Ordering::Relaxed) || !line.is_empty() {
+        print_bounded(&format!("{OVER}{line}"));
+    }
+}
+
+/// Says that somebody else has drawn a line there that is to be taken away like ours.
+#[cfg(feature = "progress")]
+pub(crate) fn line_is_open() {
+    LINE_OPEN.store(true, Ordering::Relaxed);
+}
+
 /// Prints on standard error, bounded: after the first failure it is not waited for again.
 pub(crate) fn print(text: &str) {
+    match LINE_OPEN.swap(false, Ordering::Relaxed) {
+        true => print_bounded(&format!("{OVER}{text}")),
+        false => print_bounded(text),
+    }
+}
+
+fn print_bounded(text: &str) {
     let limit = match STDERR_STUCK.load(Ordering::Relaxed) {
         true => Duration::ZERO,
         false => REPORT_LIMIT,

@@ -20,6 +20,15 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
+/// The beginning of a text that may be of any length.
+pub(crate) fn beginning(text: &str) -> &str {
+    const MOST: usize = 200;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => &text[..end],
+        None => text,
+    }
+}
+
 /// A duration with two or three figures, which is all that one reads.
 pub(crate) struct Short(pub(crate) Duration);
 

@@ -157,6 +157,7 @@ impl SupervisorBuilder {
             &core.observers,
         ));
         main.attach_thread(std::thread::current());
+        main.trace.runs_here();
         core.stop.set_extend(extension(&core, &main));
         let (deadline, extensions);
         {

@@ -12,6 +12,7 @@ mod signal;
 
 pub use guard::Guard;
 pub use install::{init, InstallError};
+pub(crate) use signal::signals_to_the_end;
 
 use crate::supervisor::{roots, Cause};
 

@@ -232,7 +232,20 @@ fn run_logged(run: Run, signal: &str) {
 fn say_who_is_left(what: &str, end: &str) {
     use std::fmt::Write;
     let roots = roots::all();
-    let names: Vec<String> = roots.iter().flat_map(|core| core.waited_for()).collect();
+    let mut names = Vec::new();
+    for core in &roots {
+        let left = core.left();
+        if left.busy {
+            names.push("(a supervisor that is busy)".to_owned());
+        }
+        names.extend(left.waited.iter().map(|waited| {
+            let name = Printable(waited.name.as_deref().unwrap_or("<unnamed>"));
+            match waited.worker {
+                true => format!("{name} ({})", waited.location),
+                false => format!("hook {name}"),
+            }
+        }));
+    }
     let mut text = format!("sundown: {what}; still waiting for ");
     match names.is_empty() {
         true => text.push_str("nobody"),
@@ -248,6 +261,14 @@ fn say_who_is_left(what: &str, end: &str) {
     }
     text.push_str(&format!(" ({end})\n"));
     logging::print(&text);
+}
+
+/// How many more signals end the process at once while this supervisor shuts down. `None` if it is not told of signals.
+pub(crate) fn signals_to_the_end(core: &Arc<Core>) -> Option<u8> {
+    let target = TARGET.lock();
+    let target = target.as_ref()?;
+    let ours = target.core.as_ptr() == Arc::as_ptr(core);
+    ours.then(|| if target.first.get().is_some() { 1 } else { 2 })
 }
 
 /// Ends the process after `signal`.

@@ -1,6 +1,7 @@
 //! A callback that runs at most once, whoever asks first, with no lock held and its panic caught.
 
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -15,6 +16,8 @@ pub(crate) type Job = Box<dyn FnOnce() + Send>;
 pub(crate) struct Callback {
     /// A leaf lock: nothing is called and no other lock is taken with it held.
     state: Mutex<State>,
+    /// The kernel's number of the helper that was left behind in it (or in a token's callback of the same worker); 0 for none.
+    left_on: AtomicU32,
 }
 
 enum State {
@@ -35,6 +38,7 @@ impl Callback {
     pub(crate) fn new(job: Option<Job>) -> Callback {
         Callback {
             state: Mutex::new(job.map_or(State::None, State::Ready)),
+            left_on: AtomicU32::new(0),
         }
     }
 
@@ -89,6 +93,17 @@ impl Callback {
         }
     }
 
+    /// The helper `thread` is left behind with it, if it still runs.
+    pub(crate) fn hangs_on(&self, thread: Option<u32>) {
+        // Relaxed: a number for lookers, which orders nothing.
+        self.left_on.store(thread.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// The helper that was left behind with it, by the kernel's number.
+    pub(crate) fn left_on(&self) -> Option<u32> {
+        Some(self.left_on.load(Ordering::Relaxed)).filter(|&number| number != 0)
+    }
+
     /// Takes it back before it has run. False if it ran, runs, or was taken back already.
     pub(crate) fn remove(&self) -> bool {
         let mut state = self.state.lock();
@@ -125,6 +140,15 @@ impl Callback {
     /// Whether it is running and has not been given up.
     pub(crate) fn is_running(&self) -> bool {
         matches!(*self.state.lock(), State::Running { hung: false, .. })
+    }
+
+    /// Whether it was given up while it ran, and has not panicked since.
+    pub(crate) fn is_hung(&self) -> bool {
+        match &*self.state.lock() {
+            State::Running { hung, .. } => *hung,
+            State::Ran { fault, .. } => *fault == Some(CallbackFault::Hung),
+            State::None | State::Ready(_) => false,
+        }
     }
 
     /// Whether there is none, or it was taken back.

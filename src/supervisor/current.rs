@@ -12,8 +12,9 @@ use std::time::Instant;
 use parking_lot::RwLock;
 
 use super::extension::extension;
-use super::registry::Core;
+use super::registry::{main_id, Core};
 use super::report::WorkerId;
+use super::waits::Waiter;
 use super::worker::Worker;
 use crate::stop::StopToken;
 use crate::sys::{self, ThreadIdent};
@@ -67,6 +68,8 @@ pub(crate) struct Turn {
     pub(crate) since: Instant,
     /// Set when the thread that runs it is left behind.
     pub(crate) abandoned: Arc<AtomicBool>,
+    /// Whose it is, if it is an entry's.
+    entry: Option<WorkerId>,
 }
 
 impl Drop for Seat {
@@ -111,6 +114,7 @@ impl Drop for Adopted {
 
 /// Marks this thread as `worker` for the rest of its life.
 pub(crate) fn sit_as_worker(core: Arc<Core>, worker: Arc<Worker>) {
+    worker.trace.runs_here();
     let role = Role::Worker(worker);
     SEAT.with(|seat| *seat.borrow_mut() = Some(Seat(Who { core, role })));
 }
@@ -124,6 +128,7 @@ pub(crate) fn as_helper<R>(
     let turn = Turn {
         since: Instant::now(),
         abandoned: Arc::clone(abandoned),
+        entry: None,
     };
     let seat = Seat(Who {
         core: Arc::clone(core),
@@ -138,8 +143,8 @@ pub(crate) fn as_helper<R>(
     result
 }
 
-/// The next callback of this helper begins.
-pub(crate) fn next_turn(now: Instant) {
+/// The next callback of this helper begins: that of `entry`, if it is an entry's.
+pub(crate) fn next_turn(now: Instant, entry: Option<WorkerId>) {
     // Past its thread-locals no thread runs callbacks.
     let _ = SEAT.try_with(|place| {
         if let Some(Seat(Who {
@@ -148,6 +153,7 @@ pub(crate) fn next_turn(now: Instant) {
         })) = &mut *place.borrow_mut()
         {
             turn.since = now;
+            turn.entry = entry;
         }
     });
 }
@@ -172,6 +178,15 @@ pub(crate) fn token() -> Option<StopToken> {
     Some(worker.token(|| Some(extension(&core, &worker))))
 }
 
+/// Gives the record of the worker that this thread is to `with`. `None` if it is none.
+pub(crate) fn with_worker<R>(with: impl FnOnce(&Worker) -> R) -> Option<R> {
+    look(|seat| match &seat.role {
+        Role::Worker(worker) => Some(with(worker)),
+        Role::Callback(_) => None,
+    })
+    .flatten()
+}
+
 /// The supervisor for which this thread runs a callback, and what is known of its time.
 pub(crate) fn callback() -> Option<(Arc<Core>, Turn)> {
     look(|seat| match &seat.role {
@@ -179,6 +194,15 @@ pub(crate) fn callback() -> Option<(Arc<Core>, Turn)> {
         Role::Worker(_) => None,
     })
     .flatten()
+}
+
+/// Who this thread is to those who wait for one another. `main` is one of them: a shutdown may wait for it.
+pub(crate) fn waiter() -> Option<Waiter> {
+    let seated = look(|seat| match &seat.role {
+        Role::Worker(worker) => Some(Waiter::Worker(worker.id)),
+        Role::Callback(turn) => turn.entry.map(Waiter::Callback),
+    });
+    seated.unwrap_or_else(|| is_main().then(|| Waiter::Worker(main_id())))
 }
 
 /// Whether this thread runs a callback in the shutdown of `core` or of something within it, so that waiting for that

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::callback::{Callback, Job};
 use super::report::{EntryKind, WorkerId};
+use super::waited::Waited;
 
 /// The record of one hook.
 pub(crate) struct HookRecord {
@@ -29,6 +30,18 @@ impl HookRecord {
             name,
             location,
             callback: Callback::new(Some(job)),
+        }
+    }
+
+    /// As one who is still waited for.
+    pub(crate) fn waited(&self) -> Waited {
+        Waited {
+            name: Some(Arc::clone(&self.name)),
+            location: self.location,
+            worker: false,
+            told: None,
+            os_thread: None,
+            activity: None,
         }
     }
 

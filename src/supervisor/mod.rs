@@ -25,10 +25,15 @@ mod report_text;
 pub(crate) mod roots;
 mod settings;
 mod shutdown;
+pub(crate) mod straggler;
 mod telling;
+mod trace;
+pub(crate) mod waited;
+pub(crate) mod waits;
 mod walk;
 pub(crate) mod worker;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::panic::Location;
 use std::sync::atomic::Ordering;
@@ -45,6 +50,7 @@ pub use hooks::Hook;
 pub(crate) use observers::Observer;
 pub use report::{CallbackFault, EntryKind, EntryReport, Outcome, ShutdownReport, WorkerId};
 pub use settings::{ExitStyle, Order, Strategy};
+pub use straggler::{CallbackState, Straggler, StuckThread, ThreadState};
 pub(crate) use telling::{tell_worker, TimeLimit};
 
 use registry::{Core, Entry};
@@ -99,6 +105,12 @@ pub struct WorkerInfo {
     pub critical: bool,
     /// How often it has been started again.
     pub restarts: u32,
+    /// The kernel's number of its thread, as `top -H` and `gdb` show it; `None` where the system does not tell.
+    pub os_id: Option<u32>,
+    /// The label that it set last with [`activity`](crate::activity).
+    pub activity: Option<Cow<'static, str>>,
+    /// How far its terminate callback has come.
+    pub callback: CallbackState,
 }
 
 impl Supervisor {
@@ -236,6 +248,9 @@ fn collect_workers(core: &Core, into: &mut Vec<WorkerInfo>) {
                         daemon: worker.traits.daemon,
                         critical: worker.traits.critical == Critical::Always,
                         restarts: worker.restarts().count,
+                        os_id: worker.trace.os_thread(),
+                        activity: worker.trace.activity(),
+                        callback: CallbackState::of(&worker.callback, worker.token_hangs()),
                     });
                 }
                 Entry::Child(child) => children.extend(child.core.upgrade()),

@@ -18,7 +18,7 @@ use std::num::NonZeroU64;
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use once_cell::sync::OnceCell;
@@ -30,6 +30,7 @@ use super::observers::Observers;
 use super::ordered::Ordered;
 use super::report::{ShutdownReport, WorkerId};
 use super::settings::{ExitStyle, Order, Settings};
+use super::straggler::{Straggler, LOOK_LIMIT};
 use super::worker::Worker;
 use crate::base::cause::Cause;
 use crate::stop::{Stop, StopReason, StopSource, Tripped};
@@ -143,6 +144,10 @@ pub(crate) struct Registry {
     pub(crate) overdue: BTreeSet<WorkerId>,
     /// Workers of which the observers know that their time is up.
     pub(super) stragglers: BTreeSet<WorkerId>,
+    /// What a look at the stragglers has found, for the report.
+    pub(crate) looked_at: BTreeMap<WorkerId, Arc<Straggler>>,
+    /// How much longer looking may take, for this supervisor and all that are nested in it.
+    pub(crate) look_limit: Duration,
     /// Workers that the shutdown left behind, until they end.
     pub(crate) left_behind: BTreeMap<WorkerId, Arc<Worker>>,
     /// Nested supervisors that were made while this one was stopping. They are told at once, and closed last.
@@ -211,6 +216,8 @@ impl Registry {
             graces: BTreeSet::new(),
             overdue: BTreeSet::new(),
             stragglers: BTreeSet::new(),
+            looked_at: BTreeMap::new(),
+            look_limit: LOOK_LIMIT,
             left_behind: BTreeMap::new(),
             late_children: Vec::new(),
             held_open,
@@ -265,6 +272,17 @@ impl Registry {
         let rest = last.saturating_duration_since(since);
         let share = since + rest / u32::try_from(more).unwrap_or(u32::MAX).saturating_add(1);
         Some(own.map_or(share, |own| own.min(share)))
+    }
+
+    /// From now on the processor time of all who are waited for is counted.
+    pub(super) fn count_cpu(&self) {
+        for told in &self.told {
+            if let Entry::Worker(worker) = &told.entry {
+                if self.pending.contains(&worker.id) {
+                    worker.trace.count_cpu();
+                }
+            }
+        }
     }
 
     /// Past the deadline.

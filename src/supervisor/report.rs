@@ -6,6 +6,7 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::straggler::Straggler;
 use crate::base::cause::Cause;
 
 /// The number of something registered: a worker, a hook, a nested supervisor. Unique in the process, and greater than that
@@ -104,6 +105,7 @@ pub struct EntryReport {
     pub(crate) waited: Duration,
     pub(crate) restarts: u32,
     pub(crate) last_failure: Option<String>,
+    pub(crate) straggler: Option<Arc<Straggler>>,
 }
 
 impl EntryReport {
@@ -176,6 +178,11 @@ impl EntryReport {
     /// Still running when its time was up: the worker, or its callback.
     pub fn is_straggler(&self) -> bool {
         self.outcome == Outcome::Straggler || self.fault == Some(CallbackFault::Hung)
+    }
+
+    /// If it was still running when its time was up: where it hung then, and what would help.
+    pub fn straggler(&self) -> Option<&Straggler> {
+        self.straggler.as_deref().filter(|_| self.is_straggler())
     }
 
     /// Nothing went wrong with it.

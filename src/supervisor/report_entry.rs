@@ -1,9 +1,11 @@
 //! From a record to its line in the report.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::registry::{Entry, Told};
 use super::report::{CallbackFault, EntryKind, EntryReport, Outcome};
+use super::straggler::Straggler;
 use super::worker::{End, Worker};
 
 /// Adds what is to be said of `told`; a nested supervisor is followed by its own entries.
@@ -13,7 +15,9 @@ pub(super) fn push(
     began: Instant,
     late: bool,
     extended: Option<Duration>,
+    looked_at: Option<&Arc<Straggler>>,
 ) {
+    let straggler = looked_at.cloned();
     let told_after = told.at.saturating_duration_since(began);
     match &told.entry {
         Entry::Worker(worker) => {
@@ -38,6 +42,7 @@ pub(super) fn push(
                 waited: until.saturating_duration_since(told.at),
                 restarts: restarts.count,
                 last_failure: restarts.last_failure,
+                straggler,
             });
         }
         Entry::Hook(hook) => {
@@ -65,6 +70,7 @@ pub(super) fn push(
                 waited: callback.unwrap_or_else(|| told.at.elapsed()),
                 restarts: 0,
                 last_failure: None,
+                straggler,
             });
         }
         Entry::Child(child) => {
@@ -93,6 +99,7 @@ pub(super) fn push(
                 waited: report.elapsed(),
                 restarts: 0,
                 last_failure: None,
+                straggler: None,
             });
             entries.extend(report.entries().iter().cloned().map(|mut entry| {
                 entry.told += told_after;

@@ -35,6 +35,11 @@ impl fmt::Display for ShutdownReport {
         sorted.sort_by_key(|e| (rank(e), std::cmp::Reverse(slowness(e))));
         for entry in sorted {
             write!(f, "\n  {}", Line(entry))?;
+            if let Some(straggler) = entry.straggler() {
+                for line in straggler.to_string().lines() {
+                    write!(f, "\n{INDENT}{line}")?;
+                }
+            }
         }
         Ok(())
     }
@@ -49,6 +54,8 @@ fn state(entry: &EntryReport) -> &'static str {
         _ => "panicked", // it, or its callback
     }
 }
+/// Where what is said of a straggler begins: under its name.
+const INDENT: &str = "            ";
 
 /// What catches the eye first.
 fn rank(entry: &EntryReport) -> u8 {

@@ -60,6 +60,8 @@ pub(crate) struct Settings {
     pub(crate) order: Order,
     pub(crate) max_extension: Duration,
     pub(crate) strategy: Strategy,
+    /// Whether a long shutdown says what it waits for.
+    pub(crate) status: bool,
 }
 
 impl Default for Settings {
@@ -70,6 +72,7 @@ impl Default for Settings {
             order: Order::AllThenJoin,
             max_extension: Duration::ZERO,
             strategy: Strategy::OneForOne,
+            status: true,
         }
     }
 }

@@ -5,7 +5,6 @@
 //! for each of the two kinds of callbacks.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,17 +14,20 @@ use super::current;
 use super::event::{self, EventKind};
 use super::extension::Extended;
 use super::registry::{Core, Entry, Phase, Registry};
-use super::report::{EntryKind, EntryReport, Outcome, ShutdownReport, WorkerId};
+use super::report::{EntryReport, Outcome, ShutdownReport, WorkerId};
 use super::telling::ExitHooks;
+use super::waits::waiting_for_shutdown;
 use super::walk::walk;
 use super::worker::Worker;
 use crate::base::cause::Cause;
 use crate::base::log_queue;
 use crate::base::logging::{self, REPORT_LIMIT};
-use crate::base::text::Printable;
+use crate::seams::Status;
 
 /// How long the system may take to end threads of which all code is through.
 const COLLECT_LIMIT: Duration = Duration::from_secs(1);
+/// How long the workers are waited for before their processor time is counted: most are gone by then, and cost nothing.
+const COUNT_CPU_AFTER: Duration = Duration::from_millis(100);
 
 impl Core {
     /// Asks for a shutdown and returns at once; somebody carries it out. True if this was the first request.
@@ -96,6 +98,7 @@ impl Core {
                 core.exclude(&worker);
             }
         }
+        let _waiting = waiting_for_shutdown(self);
         self.drive_or_wait()
     }
 
@@ -132,6 +135,8 @@ impl Core {
     /// Steps 2 to 5 of the shutdown.
     fn drive(self: &Arc<Core>) -> ShutdownReport {
         log_queue::flush(); // that it has begun is said before anyone is told
+        let root = self.parent.is_none();
+        let status = root.then(|| Status::of(self)).flatten();
         self.tell_own_token();
         loop {
             self.tell_all();
@@ -140,9 +145,12 @@ impl Core {
             }
         }
         self.collect();
+        self.look_at_stragglers();
         if self.has_exit_hooks() {
             walk(ExitHooks(Arc::clone(self)), None);
+            self.look_at_stragglers(); // a hook may hang as well
         }
+        drop(status);
         self.conclude()
     }
 
@@ -151,6 +159,12 @@ impl Core {
     /// Waits until there is something to do. True when the supervisor is closed and all that is left is to collect.
     fn await_workers(&self) -> bool {
         let mut registry = self.registry.lock();
+        let began = Instant::now();
+        let left = registry
+            .deadline
+            .map(|end| end.saturating_duration_since(began) / 4);
+        let mut count_cpu_at =
+            Some(began + left.map_or(COUNT_CPU_AFTER, |left| left.min(COUNT_CPU_AFTER)));
         loop {
             if registry.may_tell() && !registry.untold.is_empty() {
                 return false;
@@ -194,8 +208,13 @@ impl Core {
             if registry.pending.is_empty() && !registry.held_open {
                 continue;
             }
+            if count_cpu_at.is_some_and(|at| at <= now) {
+                count_cpu_at = None;
+                registry.count_cpu();
+            }
             let next = registry.graces.iter().next().map(|&(end, _)| end);
-            match [next, registry.deadline].into_iter().flatten().min() {
+            let limits = [next, registry.deadline, count_cpu_at];
+            match limits.into_iter().flatten().min() {
                 Some(limit) => {
                     self.changed.wait_until(&mut registry, limit);
                 }
@@ -294,13 +313,14 @@ impl Core {
 
     fn report(&self, complete: bool) -> ShutdownReport {
         // Copied out, so that no worker that ends meanwhile waits for it. Child reports are taken with no lock held.
-        let (told, hooks, overdue, extensions, began, cause, mut secondary) = {
+        let (told, hooks, overdue, extensions, looked_at, began, cause, mut secondary) = {
             let registry = self.registry.lock();
             (
                 registry.told.clone(),
                 registry.exit_hooks_run.clone(),
                 registry.overdue.clone(),
                 registry.extensions.clone(),
+                registry.looked_at.clone(),
                 registry.began,
                 registry.cause.clone(),
                 registry.secondary.clone(),
@@ -312,48 +332,13 @@ impl Core {
             let late = overdue.contains(&told.entry.id());
             let extended = extensions.get(&told.entry.id());
             let extended = extended.map(Extended::by).filter(|by| !by.is_zero());
-            super::report_entry::push(&mut entries, told, began, late, extended);
+            let looked_at = looked_at.get(&told.entry.id());
+            super::report_entry::push(&mut entries, told, began, late, extended, looked_at);
             if let Some(child) = &told.child {
                 secondary.extend_from_slice(child.secondary());
             }
         }
         let cause = cause.unwrap_or(Cause::Requested);
         ShutdownReport::new(cause, secondary, began.elapsed(), complete, entries)
-    }
-
-    /// Names of all who are still waited for, here and in nested supervisors, without waiting long for any lock.
-    pub(crate) fn waited_for(&self) -> Vec<String> {
-        let mut names = Vec::new();
-        let mut children = Vec::new();
-        let Some(registry) = self.registry.try_lock_for(Duration::from_millis(100)) else {
-            return vec!["(a supervisor that is busy)".to_owned()];
-        };
-        let told = registry.told.iter().chain(&registry.exit_hooks_run);
-        let told = told.map(|told| &told.entry);
-        for entry in told.rev().chain(registry.untold.values()) {
-            match entry {
-                Entry::Worker(worker) => {
-                    let main = worker.traits.kind == EntryKind::Main;
-                    let deaf = main && !self.main_hears.load(Ordering::Relaxed);
-                    if !(worker.is_gone() || worker.is_caller() || worker.traits.daemon || deaf) {
-                        let name = worker.traits.name.as_deref().unwrap_or("<unnamed>");
-                        names.push(format!("{} ({})", Printable(name), worker.traits.location));
-                    }
-                }
-                Entry::Hook(hook) if !hook.callback.is_over() => {
-                    names.push(format!("hook {}", Printable(&hook.name)));
-                }
-                Entry::Hook(_) => {}
-                Entry::Child(child) => children.extend(child.core.upgrade()),
-            }
-        }
-        for hook in registry.exit_hooks.values() {
-            names.push(format!("hook {}", Printable(&hook.name)));
-        }
-        drop(registry);
-        for child in children {
-            names.extend(child.waited_for());
-        }
-        names
     }
 }

@@ -10,7 +10,7 @@ use log::Level;
 
 use super::hook::HookRecord;
 use super::registry::{ChildRecord, Core, Entry, Phase, Told};
-use super::report::EntryKind;
+use super::report::{EntryKind, WorkerId};
 use super::walk::{walk, Steps};
 use super::worker::Worker;
 use crate::base::apart::apart;
@@ -174,7 +174,14 @@ impl Steps for Telling {
         self.0.registry.lock().settings.callback_limit()
     }
 
-    fn give_up(&self, step: Step) -> Option<Step> {
+    fn entry(step: &Step) -> Option<WorkerId> {
+        match step {
+            Step::OwnToken(_) => None,
+            Step::Entry(entry) => Some(entry.id()),
+        }
+    }
+
+    fn give_up(&self, step: Step, os_thread: Option<u32>) -> Option<Step> {
         // One of its callbacks hangs; if there are others they still run, on the next helper.
         let more = match &step {
             Step::OwnToken(tripped) => {
@@ -183,12 +190,12 @@ impl Steps for Telling {
                 !tripped.is_quiet()
             }
             Step::Entry(Entry::Worker(worker)) => {
-                give_up_worker(worker);
+                give_up_worker(worker, os_thread);
                 self.0.settle(worker);
                 worker.has_callbacks()
             }
             Step::Entry(Entry::Hook(hook)) => {
-                give_up_hook(hook);
+                give_up_hook(hook, os_thread);
                 false
             }
             Step::Entry(Entry::Child(_)) => false, // its own report says who hangs in it
@@ -236,8 +243,12 @@ impl Steps for OneWorker {
         self.0.registry.lock().settings.callback_limit()
     }
 
-    fn give_up(&self, worker: Arc<Worker>) -> Option<Arc<Worker>> {
-        give_up_worker(&worker);
+    fn entry(worker: &Arc<Worker>) -> Option<WorkerId> {
+        Some(worker.id)
+    }
+
+    fn give_up(&self, worker: Arc<Worker>, os_thread: Option<u32>) -> Option<Arc<Worker>> {
+        give_up_worker(&worker, os_thread);
         self.0.settle(&worker);
         worker.has_callbacks().then_some(worker)
     }
@@ -263,7 +274,8 @@ impl Expire for TimeLimit {
     }
 }
 
-fn give_up_worker(worker: &Worker) {
+fn give_up_worker(worker: &Worker, os_thread: Option<u32>) {
+    worker.callback.hangs_on(os_thread);
     if worker.give_up_telling() {
         let name = worker.traits.name.as_deref().unwrap_or("<unnamed>");
         say_hung("the callback of worker", name);
@@ -277,7 +289,8 @@ fn run_hook(hook: &HookRecord, now: Instant) -> Instant {
     Instant::now()
 }
 
-fn give_up_hook(hook: &HookRecord) {
+fn give_up_hook(hook: &HookRecord, os_thread: Option<u32>) {
+    hook.callback.hangs_on(os_thread);
     if hook.callback.give_up() {
         say_hung("hook", &hook.name);
     }
@@ -338,8 +351,12 @@ impl Steps for ExitHooks {
         self.0.registry.lock().settings.callback_limit()
     }
 
-    fn give_up(&self, hook: Arc<HookRecord>) -> Option<Arc<HookRecord>> {
-        give_up_hook(&hook);
+    fn entry(hook: &Arc<HookRecord>) -> Option<WorkerId> {
+        Some(hook.id)
+    }
+
+    fn give_up(&self, hook: Arc<HookRecord>, os_thread: Option<u32>) -> Option<Arc<HookRecord>> {
+        give_up_hook(&hook, os_thread);
         None
     }
 }

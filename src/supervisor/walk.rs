@@ -12,6 +12,8 @@ use parking_lot::{Condvar, Mutex};
 
 use super::current;
 use super::registry::Core;
+use super::report::WorkerId;
+use crate::sys;
 
 /// A list of steps. Steps are taken one at a time, in order, by one thread after another.
 pub(crate) trait Steps: Send + Sync + 'static {
@@ -27,8 +29,11 @@ pub(crate) trait Steps: Send + Sync + 'static {
     fn limit(&self, step: &Self::Step, since: Instant) -> Option<Instant>;
     /// How long most steps get: the watcher, who is asleep, is woken for a step only if it would oversleep that.
     fn usual_limit(&self) -> Duration;
-    /// Its time is up and it is still running. What is left of it, if another helper can go on with that.
-    fn give_up(&self, step: Self::Step) -> Option<Self::Step>;
+    /// Whose callbacks it runs, if they are an entry's.
+    fn entry(step: &Self::Step) -> Option<WorkerId>;
+    /// Its time is up and it is still running, on this thread by the kernel's number. What is left of it, if another helper can go on
+    /// with that.
+    fn give_up(&self, step: Self::Step, os_thread: Option<u32>) -> Option<Self::Step>;
 }
 
 /// What the watcher and the helpers share.
@@ -45,6 +50,8 @@ struct State<T> {
     turn: u64,
     /// Set when the present helper is left behind.
     abandoned: Arc<AtomicBool>,
+    /// The present helper, by the kernel's number.
+    os_thread: Option<u32>,
     /// What comes before the rest of the list: the step that this began with, then one of which a part hung.
     next: Option<T>,
     /// The step that is being carried out, and since when.
@@ -66,6 +73,7 @@ pub(crate) fn walk<S: Steps>(steps: S, first: Option<S::Step>) {
         state: Mutex::new(State {
             turn: 0,
             abandoned: Arc::default(),
+            os_thread: None,
             next: first,
             current: None,
             ended: false,
@@ -93,7 +101,14 @@ pub(crate) fn walk<S: Steps>(steps: S, first: Option<S::Step>) {
 impl<S: Steps> Walk<S> {
     /// Takes steps as long as it is this helper's turn.
     fn help(&self, turn: u64) {
-        let abandoned = Arc::clone(&self.state.lock().abandoned);
+        let abandoned = {
+            let mut state = self.state.lock();
+            if state.turn != turn {
+                return;
+            }
+            state.os_thread = sys::os_thread();
+            Arc::clone(&state.abandoned)
+        };
         current::as_helper(self.steps.core(), &abandoned, || self.take_steps(turn));
     }
 
@@ -133,7 +148,7 @@ impl<S: Steps> Walk<S> {
                 (step, finished)
             };
             drop(finished);
-            current::next_turn(now);
+            current::next_turn(now, S::entry(&step));
             now = self.steps.run(&step, now);
             if !self.steps.core().is_ours() {
                 return; // the step forked, and returned in the child too: what is left is for the parent
@@ -165,11 +180,12 @@ impl<S: Steps> Walk<S> {
             state.turn += 1;
             let current = state.current.take();
             let abandoned = std::mem::take(&mut state.abandoned);
+            let os_thread = state.os_thread.take();
             drop(state);
             // Relaxed: a hint for the step, which orders nothing.
             abandoned.store(true, Ordering::Relaxed);
             if let Some((step, _)) = current {
-                let rest = self.steps.give_up(step);
+                let rest = self.steps.give_up(step, os_thread);
                 // Nobody takes steps just now: it is no helper's turn.
                 self.state.lock().next = rest;
             }

@@ -18,6 +18,7 @@ use super::joining::Native;
 use super::news::Restarts;
 use super::observers::Observers;
 use super::report::{EntryKind, WorkerId};
+use super::trace::Trace;
 use crate::base::cause::Cause;
 use crate::base::logging;
 use crate::base::panics::describe_panic;
@@ -74,6 +75,8 @@ pub(crate) struct Worker {
     pub(super) observers: Arc<Observers>,
     /// Notified when `progress` has come further: gone, or joined.
     pub(super) changed: Condvar,
+    /// What it is doing, for those who ask.
+    pub(crate) trace: Trace,
     /// The timer of its time limit.
     timer: OnceCell<Box<(TimerKey, Arc<dyn Expire>)>>,
 }
@@ -158,6 +161,7 @@ impl Worker {
             }),
             changed: Condvar::new(),
             observers: Arc::clone(observers),
+            trace: Trace::default(),
             timer: OnceCell::new(),
         }
     }

@@ -3,6 +3,9 @@
 //! Nothing above this module knows which system it runs on. Each `unsafe` block carries the reason why it is sound.
 
 mod native_thread;
+mod os_thread;
+#[cfg(all(feature = "stacks", target_os = "linux", target_arch = "x86_64"))]
+mod sample;
 mod scope;
 mod thread_ident;
 mod unchecked;
@@ -16,11 +19,15 @@ mod unix_signal;
 mod windows;
 
 pub(crate) use native_thread::NativeThread;
+pub(crate) use os_thread::{cpu_time, os_thread, os_thread_of};
+#[cfg(all(feature = "stacks", target_os = "linux", target_arch = "x86_64"))]
+pub(crate) use sample::{sample, Sample};
 pub use scope::Scope;
 pub(crate) use thread_ident::ThreadIdent;
 #[cfg(unix)]
 pub(crate) use unix::{
-    at_exit, exit_now, flush_c_streams, fork_generation, is_first_thread, write_stderr,
+    at_exit, exit_now, flush_c_streams, fork_generation, is_first_thread, stderr_width,
+    write_stderr,
 };
 #[cfg(target_os = "linux")]
 pub(crate) use unix_io::shut_down_socket;
@@ -34,6 +41,6 @@ pub(crate) use unix_signal::{
 #[cfg(windows)]
 pub(crate) use windows::{
     at_exit, die_of, exit_now, flush_c_streams, forget_signals, fork_generation, is_first_thread,
-    is_hangup, parent_leads_our_group, signal_name, take_signal, takes_handler, unblock,
-    write_stderr, Disposition, SignalHandlers, SIGNALS,
+    is_hangup, parent_leads_our_group, signal_name, stderr_width, take_signal, takes_handler,
+    unblock, write_stderr, Disposition, SignalHandlers, SIGNALS,
 };

@@ -208,3 +208,16 @@ fn sigpipe_is_pending() -> bool {
         libc::sigpending(&mut pending) == 0 && libc::sigismember(&pending, libc::SIGPIPE) == 1
     }
 }
+
+/// How many columns the terminal has that standard error is. `None` if it is none, or does not tell.
+pub(crate) fn stderr_width() -> Option<usize> {
+    let mut size = libc::winsize {
+        ws_row: 0,
+        ws_col: 0,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    // SAFETY: `size` is what this request writes to.
+    let failed = unsafe { libc::ioctl(libc::STDERR_FILENO, libc::TIOCGWINSZ, &mut size) };
+    Some(usize::from(size.ws_col)).filter(|&width| failed == 0 && width > 0)
+}

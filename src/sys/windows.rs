@@ -149,3 +149,8 @@ pub(crate) fn parent_leads_our_group() -> bool {
 pub(crate) fn signal_name(signal: i32) -> Option<&'static str> {
     (signal == 2).then_some("Ctrl-C")
 }
+
+/// How many columns the terminal has that standard error is: not asked here.
+pub(crate) fn stderr_width() -> Option<usize> {
+    None
+}

@@ -12,6 +12,7 @@ use crate::base::text::Printable;
 use crate::stop::{Stop, StopReason};
 use crate::supervisor::registry::Core;
 use crate::supervisor::tell_worker;
+use crate::supervisor::waits::{waiting_for, Waiting};
 use crate::supervisor::worker::Worker;
 use crate::supervisor::{current, WorkerId};
 use crate::sys::ThreadIdent;
@@ -95,6 +96,7 @@ impl<T> JoinHandle<T> {
         if self.is_current() {
             panic!("failed to join thread: it is this thread, which would wait for itself");
         }
+        let _waiting = self.waiting();
         self.worker.join();
         self.take_value()
     }
@@ -123,7 +125,13 @@ impl<T> JoinHandle<T> {
 
     /// The same, until `limit`; `None` waits without end.
     pub(crate) fn join_until(self, limit: Option<Instant>) -> std::result::Result<Result<T>, Self> {
-        if self.is_current() || !self.core.is_ours() || !self.worker.join_until(limit) {
+        if self.is_current() || !self.core.is_ours() {
+            return Err(self);
+        }
+        let waiting = self.waiting();
+        let joined = self.worker.join_until(limit);
+        drop(waiting);
+        if !joined {
             return Err(self);
         }
         Ok(self.take_value())
@@ -153,6 +161,15 @@ impl<T> JoinHandle<T> {
     /// A guard that tells the worker to stop and joins it when it is dropped.
     pub fn into_guard(self) -> JoinGuard<T> {
         JoinGuard { handle: Some(self) }
+    }
+
+    /// Notes whom this thread waits for, if it is going to wait at all.
+    fn waiting(&self) -> Option<Waiting> {
+        let id = self.worker.id;
+        match self.worker.is_finished() {
+            true => None,
+            false => waiting_for(move || vec![id]),
+        }
     }
 
     fn is_current(&self) -> bool {

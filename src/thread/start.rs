@@ -14,7 +14,7 @@ use crate::stop::timer::{self, Expire};
 use crate::supervisor::registry::Core;
 use crate::supervisor::worker::{End, Traits, Worker};
 use crate::supervisor::{current, roots, EntryKind, Job, TimeLimit, WorkerId};
-use crate::sys::ThreadIdent;
+use crate::sys::{os_thread_of, ThreadIdent};
 
 impl Builder {
     /// Starts a thread in a [`scope`](super::scope), as std's does. A shutdown tells it to stop and waits for it; its scope joins
@@ -72,9 +72,11 @@ impl Builder {
     ) -> io::Result<JoinHandle<T>> {
         let caller = Location::caller();
         let ident = ThreadIdent::of(&thread);
+        let os_thread = os_thread_of(&thread);
         self.adopted = Some(thread.thread().clone());
         let (mark, marked) = mpsc::channel::<current::Adopted>();
-        let handle = self.start(EntryKind::Adopted, caller, move |_| {
+        let handle = self.start(EntryKind::Adopted, caller, move |worker| {
+            worker.trace.runs_on(os_thread);
             let result = thread.join();
             // It comes at once, if it is not there already: sent below, as soon as this thread had been started.
             drop(marked.recv());

@@ -1,0 +1,364 @@
+//! What the kernel says of a thread: its state, and the system call it is in, from `/proc/self/task`.
+//!
+//! Nothing here stops or disturbs the thread. What cannot be read is said in words; nothing panics.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use super::descriptor::{self, Kind};
+use super::syscalls;
+use crate::base::text::Printable;
+use crate::supervisor::{StuckThread, ThreadState};
+
+/// Longer than any file of `/proc/self/task` that is read here.
+const FILE_LIMIT: u64 = 4096;
+
+/// What a thread hangs in, for the choice of an advice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blocked {
+    Running,
+    Disk,
+    Stopped,
+    /// A lock, a channel, a condition variable, a park.
+    Futex,
+    /// The same, with a time limit.
+    TimedFutex,
+    /// The end of another thread.
+    Join,
+    Sleep,
+    Accept,
+    Connect,
+    Receive(Kind),
+    Send(Kind),
+    Poll,
+    Child,
+    FileLock,
+    Open,
+    SignalWait,
+    Pause,
+    Fsync,
+    /// In a system call that we have no word for.
+    Other,
+    /// The kernel does not tell.
+    Unknown,
+}
+
+/// Where the registers of a thread in a system call stand: enough to unwind its stack from outside.
+#[cfg(all(feature = "stacks", target_os = "linux", target_arch = "x86_64"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) sp: u64,
+    pub(super) pc: u64,
+}
+
+/// One look at one thread.
+pub(super) struct Look {
+    pub(super) thread: StuckThread,
+    pub(super) blocked: Blocked,
+}
+
+/// Looks at a thread of this process.
+pub(super) fn look(thread: u32) -> Look {
+    look_in(Path::new("/proc"), thread)
+}
+
+fn look_in(proc: &Path, thread: u32) -> Look {
+    let task = proc.join("self/task").join(thread.to_string());
+    let mut seen = StuckThread {
+        os_id: thread,
+        state: state(&task),
+        syscall: None,
+        object: None,
+        unknown: None,
+        stack: Vec::new(),
+    };
+    let call = read(&task.join("syscall"));
+    let blocked = match call.as_deref().map(parse) {
+        Ok(Some(Syscall::None)) => match seen.state {
+            Some(ThreadState::Stopped) => Blocked::Stopped,
+            Some(ThreadState::DiskSleep) => Blocked::Disk,
+            _ => Blocked::Running,
+        },
+        Ok(Some(Syscall::In(number, arguments))) => {
+            let name = syscalls::name(number);
+            seen.syscall = Some(match name {
+                Some(name) => Cow::Borrowed(name),
+                None => Cow::Owned(format!("system call {number}")),
+            });
+            let (object, blocked) = subject(proc, name.unwrap_or(""), &arguments);
+            seen.object = object;
+            match seen.state {
+                Some(ThreadState::Stopped) => Blocked::Stopped,
+                Some(ThreadState::DiskSleep) if blocked == Blocked::Other => Blocked::Disk,
+                _ => blocked,
+            }
+        }
+        Ok(None) => {
+            seen.unknown = Some("its system call cannot be understood".to_owned());
+            Blocked::Unknown
+        }
+        Err(error) => {
+            seen.unknown = Some(match &seen.state {
+                None => format!("the kernel says nothing of it: /proc is not readable ({error})"),
+                Some(_) => {
+                    let waits = read(&task.join("wchan")).ok();
+                    let waits = waits.filter(|place| !place.is_empty() && place != "0");
+                    let place =
+                        waits.map(|place| format!(", only that it waits in {}", Printable(&place)));
+                    let place = place.unwrap_or_default();
+                    format!("the kernel does not say which system call it is in ({error}){place}")
+                }
+            });
+            match seen.state {
+                Some(ThreadState::Running) => Blocked::Running,
+                Some(ThreadState::Stopped) => Blocked::Stopped,
+                Some(ThreadState::DiskSleep) => Blocked::Disk,
+                _ => Blocked::Unknown,
+            }
+        }
+    };
+    Look {
+        thread: seen,
+        blocked,
+    }
+}
+
+/// Where a thread is that is blocked in a system call. `None` while it runs.
+#[cfg(all(feature = "stacks", target_os = "linux", target_arch = "x86_64"))]
+pub(super) fn place(thread: u32) -> Option<Place> {
+    let text = read(Path::new(&format!("/proc/self/task/{thread}/syscall"))).ok()?;
+    let mut words = text.split_ascii_whitespace().rev();
+    let pc = number(words.next()?)?;
+    let sp = number(words.next()?)?;
+    Some(Place { sp, pc }).filter(|place| place.sp != 0 && place.pc != 0)
+}
+
+enum Syscall {
+    /// It runs, or is blocked outside of any call.
+    None,
+    In(syscalls::Number, [u64; 6]),
+}
+
+/// `running`; `-1 sp pc`; or `number six arguments sp pc`.
+fn parse(text: &str) -> Option<Syscall> {
+    let mut words = text.split_ascii_whitespace();
+    let first = words.next()?;
+    if first == "running" || first == "-1" {
+        return Some(Syscall::None);
+    }
+    let mut arguments = [0; 6];
+    for argument in &mut arguments {
+        *argument = number(words.next()?)?;
+    }
+    Some(Syscall::In(first.parse().ok()?, arguments))
+}
+
+fn number(word: &str) -> Option<u64> {
+    u64::from_str_radix(word.strip_prefix("0x")?, 16).ok()
+}
+
+fn state(task: &Path) -> Option<ThreadState> {
+    let stat = read(&task.join("stat")).ok()?;
+    // The name in front of it stands in parentheses, and may contain anything.
+    let letter = stat.rsplit_once(") ")?.1.chars().next()?;
+    Some(match letter {
+        'R' => ThreadState::Running,
+        'D' => ThreadState::DiskSleep,
+        'T' | 't' => ThreadState::Stopped,
+        'Z' | 'X' | 'x' => ThreadState::Ended,
+        _ => ThreadState::Sleeping,
+    })
+}
+
+fn read(file: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    File::open(file)?.take(FILE_LIMIT).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).trim_end().to_owned())
+}
+
+/// What a system call works on, and what it is to us.
+fn subject(proc: &Path, name: &str, arguments: &[u64; 6]) -> (Option<String>, Blocked) {
+    let [first, second, third, fourth, ..] = *arguments;
+    // The kernel prints registers; a descriptor is the lower half of one.
+    let descriptor = || descriptor::describe(proc, first as i32);
+    let on_descriptor = |blocked: fn(Kind) -> Blocked| match descriptor() {
+        Some(found) => (Some(found.text), blocked(found.kind)),
+        None => (
+            Some(format!("descriptor {}", first as i32)),
+            blocked(Kind::File),
+        ),
+    };
+    match name {
+        "accept" | "accept4" => on_descriptor(|_| Blocked::Accept),
+        "connect" => on_descriptor(|_| Blocked::Connect),
+        "read" | "readv" | "pread64" | "preadv" | "preadv2" | "recvfrom" | "recvmsg"
+        | "recvmmsg" | "splice" | "tee" => on_descriptor(Blocked::Receive),
+        "write" | "writev" | "pwrite64" | "pwritev" | "pwritev2" | "sendto" | "sendmsg"
+        | "sendmmsg" | "sendfile" | "vmsplice" => on_descriptor(Blocked::Send),
+        "fsync" | "fdatasync" | "syncfs" | "sync_file_range" => on_descriptor(|_| Blocked::Fsync),
+        "sync" | "msync" => (None, Blocked::Fsync),
+        "flock" | "fcntl" => on_descriptor(|_| Blocked::FileLock),
+        "epoll_wait" | "epoll_pwait" | "epoll_pwait2" => on_descriptor(|_| Blocked::Poll),
+        "poll" | "ppoll" | "select" | "pselect6" | "io_uring_enter" | "io_getevents" => {
+            // A program without pause(2) of its own waits like that: no descriptor, no time limit, no other signals.
+            let nothing = name == "ppoll" && [first, second, third, fourth] == [0; 4];
+            (
+                None,
+                if nothing {
+                    Blocked::Pause
+                } else {
+                    Blocked::Poll
+                },
+            )
+        }
+        "open" => (path(proc, first), Blocked::Open),
+        "openat" | "openat2" => (path(proc, second), Blocked::Open),
+        "ioctl" | "close" | "getdents64" | "fallocate" | "ftruncate" | "copy_file_range" => {
+            on_descriptor(|_| Blocked::Other)
+        }
+        "clock_nanosleep" | "nanosleep" => (None, Blocked::Sleep),
+        "pause" => (None, Blocked::Pause),
+        "rt_sigtimedwait" | "rt_sigsuspend" => (None, Blocked::SignalWait),
+        "sched_yield" => (None, Blocked::Running),
+        "wait4" => (Some(process(first as i32)), Blocked::Child),
+        "waitid" if first == 1 => (Some(process(second as i32)), Blocked::Child),
+        "waitid" => (Some(process(-1)), Blocked::Child),
+        "futex" => match joined(proc, second, third) {
+            Some(thread) => (Some(thread), Blocked::Join),
+            None if fourth != 0 => (None, Blocked::TimedFutex),
+            None => (None, Blocked::Futex),
+        },
+        "futex_wait" | "futex_waitv" => (None, Blocked::Futex),
+        _ => (None, Blocked::Other),
+    }
+}
+
+fn process(number: i32) -> String {
+    match number {
+        1.. => format!("process {number}"),
+        _ => "any child".to_owned(),
+    }
+}
+
+/// Which thread a futex call waits for, if it is a join: the C libraries wait there, not privately, for the thread's own
+/// number to be cleared.
+fn joined(proc: &Path, operation: u64, value: u64) -> Option<String> {
+    const PRIVATE: u64 = 128;
+    const COMMAND: u64 = 127;
+    const WAIT: u64 = 0;
+    const WAIT_BITSET: u64 = 9;
+    if operation & PRIVATE != 0 || ![WAIT, WAIT_BITSET].contains(&(operation & COMMAND)) {
+        return None;
+    }
+    let number = value as u32;
+    let task = proc.join("self/task").join(number.to_string());
+    let name = read(&task.join("comm")).ok()?;
+    Some(format!("the end of thread {number} ({})", Printable(&name)))
+}
+
+/// The path at this address of this process's memory.
+#[cfg(target_os = "linux")]
+fn path(proc: &Path, address: u64) -> Option<String> {
+    use std::os::unix::fs::FileExt;
+    let memory = File::open(proc.join("self/mem")).ok()?;
+    let mut bytes = [0; 256];
+    let count = memory.read_at(&mut bytes, address).ok()?;
+    let end = bytes[..count].iter().position(|byte| *byte == 0)?;
+    let path = String::from_utf8_lossy(&bytes[..end]);
+    Some(Printable(&path).to_string())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn path(_proc: &Path, _address: u64) -> Option<String> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::PathBuf;
+
+    /// A `/proc` of our own making, with one thread.
+    struct Fake(PathBuf);
+
+    impl Fake {
+        fn new(name: &str, files: &[(&str, &str)]) -> Fake {
+            let root = std::env::temp_dir().join(format!("sundown-{name}-{}", std::process::id()));
+            let task = root.join("self/task/7");
+            fs::create_dir_all(&task).unwrap();
+            for (file, text) in files {
+                fs::write(task.join(file), text).unwrap();
+            }
+            Fake(root)
+        }
+
+        fn look(&self) -> Look {
+            look_in(&self.0, 7)
+        }
+    }
+
+    impl Drop for Fake {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn without_proc_it_says_so() {
+        let look = Fake::new("none", &[]).look();
+        assert_eq!(look.blocked, Blocked::Unknown);
+        assert_eq!(look.thread.state, None);
+        let words = look.thread.unknown.unwrap();
+        assert!(words.contains("/proc is not readable"), "{words}");
+    }
+
+    #[test]
+    fn without_the_system_call_it_says_what_is_left() {
+        let files = [("stat", "7 (a) S 1) S 1 7"), ("wchan", "inet_csk_accept")];
+        let look = Fake::new("half", &files).look();
+        assert_eq!(look.blocked, Blocked::Unknown);
+        assert_eq!(look.thread.state, Some(ThreadState::Sleeping));
+        let words = look.thread.unknown.unwrap();
+        assert!(words.contains("inet_csk_accept"), "{words}");
+    }
+
+    #[test]
+    fn a_name_cannot_pose_as_a_state() {
+        let files = [("stat", "7 (x) R 1 2) D 1 7"), ("syscall", "-1 0x7f 0x80")];
+        let look = Fake::new("name", &files).look();
+        assert_eq!(look.thread.state, Some(ThreadState::DiskSleep));
+        assert_eq!(look.blocked, Blocked::Disk);
+    }
+
+    #[test]
+    fn nonsense_is_not_believed() {
+        for text in [
+            "",
+            "\n",
+            "x",
+            "0",
+            "0 0x1",
+            "9999999999999999999999 0x0",
+            "0 1 2 3 4 5 6 7 8",
+        ] {
+            let files = [("stat", "7 (x) S 1"), ("syscall", text)];
+            let look = Fake::new("nonsense", &files).look();
+            assert_eq!(look.blocked, Blocked::Unknown, "{text:?}");
+            assert!(look.thread.unknown.is_some(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_call_that_is_not_in_the_table_has_its_number() {
+        let files = [
+            ("stat", "7 (x) S 1"),
+            ("syscall", "99999 0x0 0x0 0x0 0x0 0x0 0x0 0x1 0x2"),
+        ];
+        let look = Fake::new("number", &files).look();
+        assert_eq!(look.thread.syscall(), Some("system call 99999"));
+        assert_eq!(look.blocked, Blocked::Other);
+    }
+}

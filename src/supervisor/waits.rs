@@ -1,0 +1,81 @@
+//! Who waits for whom: what a worker or a callback waits for is noted just before it blocks, and taken back when it goes on.
+//!
+//! So that a circle of waits can be named when a shutdown hangs in it. One list for the process, behind a leaf lock, which only
+//! those who are about to block ever take: a wait that returns at once costs nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::current;
+use super::registry::Core;
+use super::report::WorkerId;
+
+/// Who waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Waiter {
+    /// This worker's thread.
+    Worker(WorkerId),
+    /// The callback of this entry, on whichever thread it runs.
+    Callback(WorkerId),
+}
+
+/// What is waited for.
+#[derive(Clone)]
+pub(crate) enum Target {
+    /// The end of a worker; or, for work that several could do, of any of these. Asked only when somebody looks, with no lock held.
+    Workers(Arc<dyn Fn() -> Vec<WorkerId> + Send + Sync>),
+    /// The end of this supervisor's shutdown.
+    Shutdown(Arc<Core>),
+}
+
+/// A wait that is noted as long as this is kept.
+#[must_use = "the wait is noted as long as this is kept"]
+pub(crate) struct Waiting(u64);
+
+struct Waits {
+    /// By number.
+    noted: BTreeMap<u64, (Waiter, Target)>,
+    /// The next one's number.
+    next: u64,
+}
+
+static WAITS: Mutex<Waits> = parking_lot::const_mutex(Waits {
+    noted: BTreeMap::new(),
+    next: 0,
+});
+
+/// Notes that this thread is about to wait for the end of the workers that `whom` names. `None` if it is nobody that we know.
+pub(crate) fn waiting_for(
+    whom: impl Fn() -> Vec<WorkerId> + Send + Sync + 'static,
+) -> Option<Waiting> {
+    note(|| Target::Workers(Arc::new(whom)))
+}
+
+/// Notes that this thread is about to wait for the end of this shutdown.
+pub(crate) fn waiting_for_shutdown(core: &Arc<Core>) -> Option<Waiting> {
+    note(|| Target::Shutdown(Arc::clone(core)))
+}
+
+fn note(target: impl FnOnce() -> Target) -> Option<Waiting> {
+    let waiter = current::waiter()?;
+    let target = target();
+    let mut waits = WAITS.lock();
+    waits.next += 1;
+    let number = waits.next;
+    waits.noted.insert(number, (waiter, target));
+    Some(Waiting(number))
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let over = WAITS.lock().noted.remove(&self.0);
+        drop(over); // with the lock free
+    }
+}
+
+/// Every wait that is noted just now.
+pub(crate) fn all() -> Vec<(Waiter, Target)> {
+    WAITS.lock().noted.values().cloned().collect()
+}

@@ -1,0 +1,81 @@
+//! The child program of `tests/status.rs` and others: takes its time to stop, in the way that its argument names.
+
+#![allow(missing_docs)]
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use sundown::{activity, thread, Supervisor};
+
+/// Prints each record on standard output, as it comes.
+struct Print;
+
+impl log::Log for Print {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+    fn log(&self, record: &log::Record<'_>) {
+        println!("log: {}", record.args());
+    }
+    fn flush(&self) {}
+}
+
+fn named(name: &str) -> thread::Builder {
+    thread::Builder::new().name(name.into())
+}
+
+/// Stops so long after it was told.
+fn slow(name: &str, time: Duration) {
+    named(name)
+        .spawn_with(move |stop| {
+            activity("flushing");
+            stop.wait();
+            std::thread::sleep(time);
+        })
+        .unwrap();
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let scenario = arguments.next().expect("a scenario");
+    let seconds = arguments.next().map_or(2.5, |text| text.parse().unwrap());
+    let time = Duration::from_secs_f64(seconds);
+    let builder = Supervisor::builder();
+    match &*scenario {
+        // A signal, or the end of standard input, ends it.
+        "waits" | "waits quietly" | "waits, logging" => {
+            if scenario == "waits, logging" {
+                log::set_logger(&Print).unwrap();
+                log::set_max_level(log::LevelFilter::Info);
+            }
+            let quiet = scenario == "waits quietly";
+            let _guard = builder.status(!quiet).install().unwrap();
+            slow("writer", time);
+            slow("quick", Duration::ZERO);
+            println!("ready");
+            sundown::wait_for_shutdown();
+        }
+        // While one thread is on its way out of the process, another one wants to go as well.
+        "second exit" => {
+            let _guard = builder.deadline(Duration::from_secs(1)).install().unwrap();
+            let (go, gone) = mpsc::channel::<()>();
+            named("late")
+                .on_terminate(go)
+                .spawn(move || {
+                    gone.recv().unwrap_err();
+                    std::process::exit(7);
+                })
+                .unwrap();
+            std::process::exit(0);
+        }
+        // `main` could be told, but waits for somebody else.
+        "stuck main" => {
+            let _guard = builder.deadline(Duration::from_secs(1)).install().unwrap();
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            sundown::stop_token();
+            thread::spawn(|| sundown::request_shutdown(sundown::Cause::Requested));
+            drop(listener.accept());
+        }
+        unknown => panic!("no scenario {unknown:?}"),
+    }
+}

@@ -1,0 +1,427 @@
+//! The frames of a straggler, wherever it is stuck, without making things worse: also in the allocator, of which this file has its own.
+
+#![cfg(all(feature = "stacks", target_os = "linux", target_arch = "x86_64"))]
+
+mod support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{mpsc, Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use sundown::diagnose::Straggler;
+use sundown::{ShutdownReport, Supervisor};
+use support::{timed, Gate, PATIENCE};
+
+// ---- an allocator in which a thread can be stuck
+
+thread_local! {
+    /// How this thread is to get stuck at its next allocation: 0 not at all, 1 in a lock, 2 spinning.
+    static STICK: Cell<u32> = const { Cell::new(0) };
+    /// It is inside the allocator: whatever allocates on it now would wait for itself.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Somebody allocated on a thread that was in the allocator.
+static REENTERED: AtomicBool = AtomicBool::new(false);
+/// Lets those go that are stuck.
+static LET_GO: AtomicBool = AtomicBool::new(false);
+/// How many are stuck.
+static STUCK: AtomicU32 = AtomicU32::new(0);
+static LOCK: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
+
+struct Sticky;
+
+// SAFETY: passes everything on to the system's allocator; a thread that is stuck is held up before it does.
+unsafe impl GlobalAlloc for Sticky {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if INSIDE.try_with(|inside| inside.get()).unwrap_or(false) {
+            REENTERED.store(true, Ordering::Relaxed);
+        }
+        let how = STICK.try_with(|stick| stick.replace(0)).unwrap_or(0);
+        if how > 0 {
+            INSIDE.with(|inside| inside.set(true));
+            stuck_in_the_allocator(how);
+            INSIDE.with(|inside| inside.set(false));
+        }
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as the caller promises.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Sticky = Sticky;
+
+#[inline(never)]
+fn stuck_in_the_allocator(how: u32) {
+    STUCK.fetch_add(1, Ordering::SeqCst);
+    if how == 1 {
+        let mut guard = LOCK.0.lock().unwrap();
+        while !LET_GO.load(Ordering::SeqCst) {
+            guard = LOCK.1.wait(guard).unwrap();
+        }
+    } else {
+        while !LET_GO.load(Ordering::SeqCst) {
+            std::hint::spin_loop();
+        }
+    }
+}
+
+// ----
+
+/// All of a shutdown with stuck threads: the deadline, the 500 ms for looking, and a loaded machine.
+const DEADLINE: Duration = Duration::from_millis(400);
+const LOOKING: Duration = Duration::from_millis(500);
+
+fn short() -> Supervisor {
+    Supervisor::builder().deadline(DEADLINE).build()
+}
+
+#[track_caller]
+fn shut_down(supervisor: &Supervisor) -> ShutdownReport {
+    let (report, took) = timed(|| supervisor.shutdown());
+    // Twice as much as is allowed, for a machine that has other things to do.
+    assert!(
+        took < (DEADLINE + LOOKING) * 2 + Duration::from_secs(1),
+        "{took:?}: {report}"
+    );
+    report
+}
+
+#[track_caller]
+fn record<'a>(report: &'a ShutdownReport, name: &str) -> &'a Straggler {
+    let entry = report.entries().iter().find(|e| e.name() == Some(name));
+    let entry = entry.unwrap_or_else(|| panic!("no {name} in {report}"));
+    entry
+        .straggler()
+        .unwrap_or_else(|| panic!("no record: {report}"))
+}
+
+/// Whether the frames of its thread hold these functions, innermost first.
+fn has_frames(straggler: &Straggler, functions: &[&str]) -> bool {
+    let thread = straggler.thread().or(straggler.callback_thread());
+    let mut frames = thread.unwrap().stack().iter();
+    functions
+        .iter()
+        .all(|function| frames.any(|frame| frame.contains(function)))
+}
+
+/// The stragglers that `hang` makes have these frames. On a machine that is busy 500 ms may not be enough, and then there are fewer:
+/// so this tries again.
+#[track_caller]
+fn assert_frames(hang: impl Fn() -> Vec<Straggler>, functions: &[&str]) {
+    let mut last = Vec::new();
+    for _ in 0..10 {
+        last = hang();
+        if last
+            .iter()
+            .all(|straggler| has_frames(straggler, functions))
+        {
+            return;
+        }
+    }
+    panic!("no {functions:?} in this order: {last:?}");
+}
+
+#[track_caller]
+fn await_dump(supervisor: &Supervisor, wanted: &str) -> String {
+    let limit = Instant::now() + PATIENCE;
+    loop {
+        let dump = supervisor.dump();
+        if dump.contains(wanted) {
+            return dump;
+        }
+        assert!(Instant::now() < limit, "no {wanted:?} in {dump}");
+        // Nothing tells when a thread has come to a system call, so this looks again.
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[inline(never)]
+fn outer_function(inner: impl FnOnce()) {
+    inner();
+    std::hint::black_box(());
+}
+
+#[test]
+fn a_thread_in_a_lock() {
+    let hang = || {
+        let lock = Arc::new(Mutex::new(()));
+        let held = lock.lock();
+        let theirs = Arc::clone(&lock);
+        let supervisor = short();
+        let worker = supervisor.worker().name("stuck".into());
+        let job = move || outer_function(|| drop(theirs.lock()));
+        worker.spawn(job).unwrap();
+        await_dump(&supervisor, "in futex");
+        let report = shut_down(&supervisor);
+        drop(held);
+        vec![record(&report, "stuck").clone()]
+    };
+    assert_frames(
+        hang,
+        &["lock_contended", "outer_function", "a_thread_in_a_lock"],
+    );
+}
+
+#[test]
+fn a_thread_in_a_system_call() {
+    let hang = || {
+        let supervisor = short();
+        let worker = supervisor.worker().name("stuck".into());
+        let sleep = || std::thread::sleep(Duration::from_secs(3600));
+        worker.spawn(move || outer_function(sleep)).unwrap();
+        await_dump(&supervisor, "in clock_nanosleep");
+        vec![record(&shut_down(&supervisor), "stuck").clone()]
+    };
+    assert_frames(
+        hang,
+        &["nanosleep", "outer_function", "a_thread_in_a_system_call"],
+    );
+}
+
+#[inline(never)]
+fn spin(quit: &AtomicBool) {
+    while !quit.load(Ordering::Relaxed) {
+        std::hint::spin_loop();
+    }
+}
+
+#[test]
+fn a_thread_that_spins() {
+    let hang = || {
+        let quit = Arc::new(AtomicBool::new(false));
+        let theirs = Arc::clone(&quit);
+        let supervisor = short();
+        let worker = supervisor.worker().name("stuck".into());
+        worker
+            .spawn(move || outer_function(|| spin(&theirs)))
+            .unwrap();
+        await_dump(&supervisor, "running");
+        let report = shut_down(&supervisor);
+        quit.store(true, Ordering::Relaxed);
+        vec![record(&report, "stuck").clone()]
+    };
+    assert_frames(hang, &["spin", "outer_function", "a_thread_that_spins"]);
+}
+
+#[test]
+fn threads_in_the_allocator() {
+    let hang = || {
+        LET_GO.store(false, Ordering::SeqCst);
+        STUCK.store(0, Ordering::SeqCst);
+        let supervisor = short();
+        let workers = [("waits", 1), ("spins", 2)].map(|(name, how)| {
+            let worker = supervisor.worker().name(name.into());
+            let job = move || {
+                outer_function(|| {
+                    STICK.with(|stick| stick.set(how));
+                    drop(std::hint::black_box(vec![0_u8; 100]));
+                });
+            };
+            worker.spawn(job).unwrap()
+        });
+        let limit = Instant::now() + PATIENCE;
+        while STUCK.load(Ordering::SeqCst) < 2 {
+            assert!(Instant::now() < limit);
+            std::thread::yield_now();
+        }
+        let report = shut_down(&supervisor);
+        LET_GO.store(true, Ordering::SeqCst);
+        drop(LOCK.0.lock());
+        LOCK.1.notify_all();
+        for worker in workers {
+            worker.join().unwrap();
+        }
+        ["waits", "spins"]
+            .map(|name| record(&report, name).clone())
+            .into()
+    };
+    assert_frames(
+        hang,
+        &[
+            "stuck_in_the_allocator",
+            "outer_function",
+            "threads_in_the_allocator",
+        ],
+    );
+    assert!(
+        !REENTERED.load(Ordering::Relaxed),
+        "nothing may allocate on a thread that is in the allocator"
+    );
+}
+
+#[test]
+fn a_thread_that_lets_no_signal_through() {
+    let quit = Arc::new(AtomicBool::new(false));
+    let theirs = Arc::clone(&quit);
+    let supervisor = short();
+    let worker = supervisor.worker().name("deaf".into());
+    let (spinning, spins) = mpsc::channel();
+    let deaf = worker.spawn(move || {
+        // SAFETY: the sets are filled before they are used.
+        unsafe {
+            let mut all = std::mem::zeroed();
+            let mut before = std::mem::zeroed();
+            libc::sigfillset(&mut all);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+            spinning.send(()).unwrap();
+            spin(&theirs);
+            // The signal that was sent meanwhile comes now.
+            libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
+        }
+        7
+    });
+    spins.recv().unwrap();
+    let report = shut_down(&supervisor);
+    assert!(
+        record(&report, "deaf").thread().unwrap().stack().is_empty(),
+        "{report}"
+    );
+    quit.store(true, Ordering::Relaxed);
+    assert_eq!(
+        deaf.unwrap().join().unwrap(),
+        7,
+        "a signal that comes late does no harm"
+    );
+}
+
+/// A logger that holds whoever logs, by a lock, as a logger whose file does not take more.
+struct Stuck(Mutex<Option<mpsc::Receiver<()>>>);
+
+impl log::Log for Stuck {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+    fn log(&self, record: &log::Record<'_>) {
+        if record.target() == "held" {
+            if let Some(held) = &*self.0.lock().unwrap() {
+                let _ = held.recv();
+            }
+        }
+    }
+    fn flush(&self) {}
+}
+
+#[test]
+fn a_thread_in_the_logger() {
+    static LOGGER: Stuck = Stuck(Mutex::new(None));
+    log::set_logger(&LOGGER).unwrap();
+    let hang = || {
+        let (release, held) = mpsc::channel();
+        *LOGGER.0.lock().unwrap() = Some(held);
+        log::set_max_level(log::LevelFilter::Info);
+        let supervisor = short();
+        let worker = supervisor.worker().name("stuck".into());
+        let job = || outer_function(|| log::info!(target: "held", "never written"));
+        let worker = worker.spawn(job).unwrap();
+        await_dump(&supervisor, "in futex");
+        let report = shut_down(&supervisor);
+        log::set_max_level(log::LevelFilter::Off);
+        drop(release);
+        worker.join().unwrap();
+        vec![record(&report, "stuck").clone()]
+    };
+    assert_frames(hang, &["Stuck", "outer_function", "a_thread_in_the_logger"]);
+}
+
+#[test]
+fn a_callback_that_hangs() {
+    let hang = || {
+        let gate = Gate::new();
+        let pass = gate.passer();
+        let supervisor = short();
+        supervisor.on_shutdown("hook", move || outer_function(pass));
+        vec![record(&shut_down(&supervisor), "hook").clone()]
+    };
+    assert_frames(hang, &["outer_function"]);
+}
+
+#[test]
+fn an_endless_recursion_has_its_innermost_frames() {
+    #[inline(never)]
+    fn descend(depth: u32, gate: &dyn Fn()) -> u32 {
+        match depth {
+            0 => {
+                gate();
+                0
+            }
+            _ => std::hint::black_box(descend(depth - 1, gate)) + 1,
+        }
+    }
+    let hang = || {
+        let gate = Gate::new();
+        let pass = gate.passer();
+        let supervisor = short();
+        let worker = supervisor.worker().name("stuck".into());
+        worker.spawn(move || descend(3000, &pass)).unwrap();
+        await_dump(&supervisor, "in futex");
+        let record = record(&shut_down(&supervisor), "stuck").clone();
+        // Some have several functions, where one was inlined into the other.
+        assert!(record.thread().unwrap().stack().len() < 300, "{record}");
+        vec![record]
+    };
+    assert_frames(hang, &["descend", "descend", "descend"]);
+}
+
+#[test]
+fn many_stragglers_are_looked_at_in_the_same_time() {
+    let gate = Gate::new();
+    let supervisor = short();
+    for _ in 0..300 {
+        supervisor
+            .worker()
+            .stack_size(128 << 10)
+            .spawn(gate.passer())
+            .unwrap();
+    }
+    let report = shut_down(&supervisor);
+    assert_eq!(report.stragglers().len(), 300);
+}
+
+#[test]
+fn a_signal_disturbs_nobody_who_is_blocked() {
+    // A blocked thread is read from outside: its call is not interrupted, even one that a signal would end.
+    let supervisor = short();
+    let (done, interrupted) = mpsc::channel();
+    let worker = supervisor.worker().name("stuck".into());
+    worker
+        .spawn(move || {
+            // SAFETY: no descriptors, and a count that says so.
+            let result = unsafe { libc::poll(std::ptr::null_mut(), 0, 4_000) };
+            done.send(result).unwrap();
+        })
+        .unwrap();
+    await_dump(&supervisor, "poll");
+    let report = shut_down(&supervisor);
+    assert!(
+        !record(&report, "stuck")
+            .thread()
+            .unwrap()
+            .stack()
+            .is_empty(),
+        "{report}"
+    );
+    assert_eq!(
+        interrupted.recv_timeout(PATIENCE).unwrap(),
+        0,
+        "it timed out, and was not interrupted"
+    );
+}
+
+#[test]
+fn a_dump_has_the_frames_of_who_is_blocked() {
+    let gate = Gate::new();
+    let pass = gate.passer();
+    let supervisor = short();
+    let worker = supervisor.worker().name("waits".into());
+    worker.spawn(move || outer_function(pass)).unwrap();
+    let dump = await_dump(&supervisor, "outer_function");
+    assert!(dump.contains("\n    at "), "{dump}");
+}
