@@ -83,6 +83,37 @@ pub fn deadline() -> Option<std::time::Instant> {
     }
 }
 
+/// Says something about the worker that this thread is, for its entry in the report: see [`EntryReport::note`]. The last one
+/// counts. On any other thread it does nothing.
+///
+/// ```
+/// use sundown::Supervisor;
+///
+/// let supervisor = Supervisor::new();
+/// let _copier = supervisor.worker().spawn_with(|stop| {
+///     stop.wait();
+///     sundown::note("copied 3 of 5 files");
+/// })?;
+/// let report = supervisor.shutdown();
+/// assert_eq!(report.entries()[0].note(), Some("copied 3 of 5 files"));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn note(text: impl Into<String>) {
+    leave_note(text.into(), false);
+}
+
+/// As [`note`](note()), of something that went wrong: the report is not clean then.
+pub fn note_fault(text: impl Into<String>) {
+    leave_note(text.into(), true);
+}
+
+fn leave_note(text: String, fault: bool) {
+    if let Some((_, worker)) = supervisor::current::worker() {
+        let text = text.into();
+        worker.set_note(supervisor::Note { text, fault });
+    }
+}
+
 /// Whether the callback or hook that runs on this thread has been given up: its time is over, nobody waits for it any more, and the
 /// process may end at any moment. False on any other thread.
 pub fn is_abandoned() -> bool {

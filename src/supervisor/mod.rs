@@ -32,6 +32,7 @@ pub use crate::base::cause::Cause;
 pub use builder::SupervisorBuilder;
 pub(crate) use callback::Job;
 pub use hooks::Hook;
+pub(crate) use report::Note;
 pub use report::{CallbackFault, EntryKind, EntryReport, Outcome, ShutdownReport, WorkerId};
 pub use settings::{ExitStyle, Order};
 pub(crate) use telling::{tell_worker, TimeLimit};

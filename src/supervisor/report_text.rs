@@ -25,9 +25,10 @@ impl fmt::Display for ShutdownReport {
                 "panicked",
                 entries
                     .iter()
-                    .filter(|e| !e.is_straggler() && !e.is_clean())
+                    .filter(|e| !e.is_straggler() && !e.is_clean() && !failed(e))
                     .count(),
             ),
+            ("failed", entries.iter().filter(|e| failed(e)).count()),
             ("fine", entries.iter().filter(|e| e.is_clean()).count()),
         ];
         for (what, count) in counts {
@@ -44,6 +45,13 @@ impl fmt::Display for ShutdownReport {
         }
         Ok(())
     }
+}
+
+/// What went wrong with it is what it noted itself.
+fn failed(entry: &EntryReport) -> bool {
+    let panicked = matches!(entry.outcome(), Outcome::Panicked(_));
+    let noted = entry.has_noted_fault() && !entry.is_straggler();
+    noted && !panicked && entry.callback_fault().is_none()
 }
 
 /// What catches the eye first.
@@ -69,6 +77,7 @@ impl fmt::Display for Line<'_> {
         let entry = self.0;
         let state = match entry.outcome() {
             Outcome::Finished if entry.is_straggler() => "STUCK",
+            Outcome::Finished if failed(entry) => "FAILED",
             Outcome::Finished => "finished",
             Outcome::Panicked(_) => "PANICKED",
             Outcome::Straggler => "STUCK",
@@ -98,12 +107,16 @@ impl fmt::Display for Line<'_> {
             Outcome::Finished => write!(f, " {} after it was told", Short(entry.waited()))?,
         }
         match (entry.callback_fault(), entry.callback()) {
-            (Some(CallbackFault::Hung), _) => f.write_str("; its callback DID NOT RETURN"),
+            (Some(CallbackFault::Hung), _) => f.write_str("; its callback DID NOT RETURN")?,
             (Some(CallbackFault::Panicked(message)), _) => {
-                write!(f, "; its callback PANICKED: {}", Printable(message))
+                write!(f, "; its callback PANICKED: {}", Printable(message))?;
             }
-            (None, Some(took)) => write!(f, "; callback {}", Short(took)),
-            (None, None) => Ok(()),
+            (None, Some(took)) => write!(f, "; callback {}", Short(took))?,
+            (None, None) => {}
+        }
+        match entry.note() {
+            Some(note) => write!(f, "; {}", Printable(note)),
+            None => Ok(()),
         }
     }
 }

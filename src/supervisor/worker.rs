@@ -13,7 +13,7 @@ use once_cell::sync::OnceCell;
 use parking_lot::{Condvar, Mutex};
 
 use super::callback::{Callback, Job};
-use super::report::{EntryKind, WorkerId};
+use super::report::{EntryKind, Note, WorkerId};
 use crate::base::logging;
 use crate::base::panics::describe_panic;
 use crate::stop::timer::{self, Expire, TimerKey};
@@ -64,6 +64,8 @@ struct Progress {
     source: Option<StopSource>,
     /// How its closure ended.
     end: Option<End>,
+    /// What it wants said of itself in the report.
+    note: Option<Note>,
     /// Its code and its thread-locals are through; with the time, if anyone wanted to know.
     gone: Option<Option<Instant>>,
     /// Who may join the thread.
@@ -128,6 +130,7 @@ impl Worker {
                 told: None,
                 source: None,
                 end: None,
+                note: None,
                 gone: None,
                 native: Native::Absent,
             }),
@@ -318,6 +321,15 @@ impl Worker {
         // Release: pairs with `is_finished`, so that who sees true finds the value.
         self.finished.store(true, Ordering::Release);
         told
+    }
+
+    /// What it wants said of itself in the report; the last one counts.
+    pub(crate) fn set_note(&self, note: Note) {
+        self.progress.lock().note = Some(note);
+    }
+
+    pub(crate) fn note(&self) -> Option<Note> {
+        self.progress.lock().note.clone()
     }
 
     pub(crate) fn is_finished(&self) -> bool {
