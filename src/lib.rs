@@ -3,6 +3,7 @@
 
 mod base;
 mod exit;
+pub mod pool;
 mod stop;
 mod supervisor;
 #[allow(unsafe_code)]
@@ -12,6 +13,7 @@ pub mod terminate;
 pub mod thread;
 
 pub use exit::{exit, init, Guard, InstallError};
+pub use pool::Pool;
 pub use stop::{Never, StopCallback, StopReason, StopSource, StopToken, Stopped};
 pub use supervisor::{
     CallbackFault, Cause, EntryKind, EntryReport, ExitStyle, Hook, Order, Outcome, ShutdownReport,

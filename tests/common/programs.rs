@@ -38,6 +38,13 @@ pub fn example(name: &str) -> PathBuf {
                 name,
                 "--profile",
                 profile_name,
+                // Those of the tests, which an example may require.
+                "--features",
+                if cfg!(feature = "progress") {
+                    "progress"
+                } else {
+                    ""
+                },
             ])
             .arg("--target-dir")
             .arg(profile.parent().unwrap())
