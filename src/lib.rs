@@ -4,6 +4,8 @@
 mod base;
 mod exit;
 pub mod pool;
+#[cfg(all(unix, feature = "process"))]
+pub mod process;
 mod stop;
 mod supervisor;
 #[allow(unsafe_code)]
@@ -141,4 +143,7 @@ mod pages {
     mod signals {}
     #[doc = include_str!("../docs/migrating.md")]
     mod migrating {}
+    #[cfg(all(unix, feature = "process"))]
+    #[doc = include_str!("../docs/pools-and-processes.md")]
+    mod pools_and_processes {}
 }

@@ -40,6 +40,12 @@ pub fn example(name: &str) -> PathBuf {
                 profile_name,
                 // Those of the tests, which an example may require.
                 "--features",
+                if cfg!(feature = "process") {
+                    "process"
+                } else {
+                    ""
+                },
+                "--features",
                 if cfg!(feature = "progress") {
                     "progress"
                 } else {
