@@ -154,7 +154,7 @@ impl Pool {
             .map_err(|error| error.map(|job| job.0))
     }
 
-    /// How many jobs wait in the queue.
+    /// How many jobs wait in the queue. One that was cancelled keeps its place, and is counted, until a worker comes across it.
     pub fn pending(&self) -> usize {
         self.crew.queue.len()
     }
