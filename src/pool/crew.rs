@@ -4,7 +4,6 @@
 //! jobs from the queue until `end` is tripped and, if what is pending is to be drained, the queue is empty.
 
 use std::io;
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{fence, AtomicU8, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,45 +11,12 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{never, select, Receiver, Select, Sender};
 use parking_lot::Mutex;
 
-use super::job::Runnable;
+use super::job::{Queued, Runnable};
 use super::{waiting, Pending};
 use crate::base::logging;
-use crate::base::panics::drop_quietly;
 use crate::base::text::Printable;
 use crate::thread::JoinHandle;
 use crate::{ShutdownReport, StopSource, StopToken, Supervisor};
-
-/// A job in the queue.
-pub(super) enum Queued {
-    /// The queue's share of a job that has a task.
-    Task(Arc<dyn Runnable>),
-    /// A job that nobody waits for.
-    Detached(Box<dyn FnOnce() + Send>),
-}
-
-impl Queued {
-    fn run(self, pool: &StopToken) {
-        match self {
-            Queued::Task(job) => {
-                job.run(pool);
-                // The value of a job that nobody waits for goes here, with whatever its destructor does.
-                drop_quietly(job);
-            }
-            Queued::Detached(job) => {
-                if let Err(payload) = catch_unwind(AssertUnwindSafe(job)) {
-                    drop_quietly(payload); // the panic was printed when it happened
-                }
-            }
-        }
-    }
-
-    fn refuse(self) {
-        if let Queued::Task(job) = &self {
-            job.refuse();
-        }
-        drop_quietly(self);
-    }
-}
 
 /// Jobs are taken.
 const OPEN: u8 = 0;

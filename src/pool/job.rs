@@ -4,6 +4,7 @@
 //! ([`Progress::begin`], which is true once) owns the closure: a worker, a cancel, or the end of the pool.
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::Arc;
 use std::time::Instant;
 
 use once_cell::sync::OnceCell;
@@ -148,5 +149,37 @@ impl<T: Send, C: Call<T>> Work<T> for Job<T, C> {
             return Ok(true);
         }
         Ok(seat.lend(|| self.progress.await_over(limit)))
+    }
+}
+
+/// A job in the queue.
+pub(super) enum Queued {
+    /// The queue's share of a job that has a task.
+    Task(Arc<dyn Runnable>),
+    /// A job that nobody waits for.
+    Detached(Box<dyn FnOnce() + Send>),
+}
+
+impl Queued {
+    pub(super) fn run(self, pool: &StopToken) {
+        match self {
+            Queued::Task(job) => {
+                job.run(pool);
+                // The value of a job that nobody waits for goes here, with whatever its destructor does.
+                drop_quietly(job);
+            }
+            Queued::Detached(job) => {
+                if let Err(payload) = catch_unwind(AssertUnwindSafe(job)) {
+                    drop_quietly(payload); // the panic was printed when it happened
+                }
+            }
+        }
+    }
+
+    pub(super) fn refuse(self) {
+        if let Queued::Task(job) = &self {
+            job.refuse();
+        }
+        drop_quietly(self);
     }
 }

@@ -35,8 +35,8 @@ use std::time::{Duration, Instant};
 
 use crate::task::{Cancelled, Task};
 use crate::{ShutdownReport, StopToken};
-use crew::{Crew, Queued};
-use job::{Call, Job, Plain, Runnable, WithToken};
+use crew::Crew;
+use job::{Call, Job, Plain, Queued, Runnable, WithToken};
 
 /// What becomes of the jobs that have not begun when a pool ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
