@@ -7,6 +7,9 @@ mod base;
 pub mod diagnose;
 pub mod events;
 mod exit;
+pub mod pool;
+#[cfg(all(unix, feature = "process"))]
+pub mod process;
 pub mod ready;
 pub mod restart;
 mod seams;
@@ -23,6 +26,7 @@ pub mod thread;
 
 pub use diagnose::activity;
 pub use exit::{exit, init, Guard, InstallError};
+pub use pool::Pool;
 pub use stop::{Never, StopCallback, StopReason, StopSource, StopToken, Stopped};
 pub use supervisor::{
     CallbackFault, Cause, EntryKind, EntryReport, ExitStyle, Hook, Order, Outcome, ShutdownReport,
@@ -96,6 +100,37 @@ pub fn deadline() -> Option<std::time::Instant> {
     }
 }
 
+/// Says something about the worker that this thread is, for its entry in the report: see [`EntryReport::note`]. The last one
+/// counts. On any other thread it does nothing.
+///
+/// ```
+/// use sundown::Supervisor;
+///
+/// let supervisor = Supervisor::new();
+/// let _copier = supervisor.worker().spawn_with(|stop| {
+///     stop.wait();
+///     sundown::note("copied 3 of 5 files");
+/// })?;
+/// let report = supervisor.shutdown();
+/// assert_eq!(report.entries()[0].note(), Some("copied 3 of 5 files"));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn note(text: impl Into<String>) {
+    leave_note(text.into(), false);
+}
+
+/// As [`note`](note()), of something that went wrong: the report is not clean then.
+pub fn note_fault(text: impl Into<String>) {
+    leave_note(text.into(), true);
+}
+
+fn leave_note(text: String, fault: bool) {
+    if let Some((_, worker)) = supervisor::current::worker() {
+        let text = text.into();
+        worker.set_note(supervisor::Note { text, fault });
+    }
+}
+
 /// Whether the callback or hook that runs on this thread has been given up: its time is over, nobody waits for it any more, and the
 /// process may end at any moment. False on any other thread.
 pub fn is_abandoned() -> bool {
@@ -124,4 +159,7 @@ mod pages {
     mod signals {}
     #[doc = include_str!("../docs/migrating.md")]
     mod migrating {}
+    #[cfg(all(unix, feature = "process"))]
+    #[doc = include_str!("../docs/pools-and-processes.md")]
+    mod pools_and_processes {}
 }

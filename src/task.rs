@@ -47,7 +47,7 @@ pub enum TaskError {
     Taken,
 }
 
-/// Why work was not carried out to its end.
+/// Why work was not carried out to its end, or (the last two) why it cannot be waited for here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cancelled {
@@ -57,6 +57,8 @@ pub enum Cancelled {
     Ended,
     /// It would have to be carried out by the thread that waits for it, which would wait for ever.
     OwnThread,
+    /// It waits, itself or through others, for the very job that waits for it.
+    Circular,
 }
 
 /// What works on a task, as its handle sees it.
@@ -349,6 +351,9 @@ impl fmt::Display for Cancelled {
             Cancelled::Ended => "the task was cancelled: what it was to run on has ended, or was told to",
             Cancelled::OwnThread => {
                 "the task would have to run on the very thread that waits for it: await it there, or wait on another thread"
+            }
+            Cancelled::Circular => {
+                "the task cannot be waited for here: it waits, itself or through others, for the job that would wait for it"
             }
         })
     }

@@ -265,3 +265,44 @@ fn sorted(lines: &[String]) -> Vec<&str> {
     lines.sort_unstable();
     lines
 }
+
+#[cfg(all(unix, feature = "process"))]
+#[test]
+fn child_process_ends_one_by_asking_and_one_by_force() {
+    let mut program = Program::start("child_process", &[]);
+    program.await_line("ticker: tick");
+    program.await_line("stubborn: I ignore SIGTERM");
+    program.signal(libc::SIGINT);
+    let ended = program.end();
+    assert_died_of_sigint(&ended);
+    let has = |part: &str| ended.out.iter().any(|line| line.contains(part));
+    assert!(has("ticker: last tick"), "{ended:#?}");
+    assert!(has("main: no child is left"), "{ended:#?}");
+    assert!(has("ticker ended with exit status: 0"), "{ended:#?}");
+    assert!(
+        has("stubborn ended with signal: 9 (SIGKILL) (by force: true)"),
+        "{ended:#?}"
+    );
+    assert!(ended.err.contains("FAILED    stubborn"), "{ended:#?}");
+}
+
+#[cfg(feature = "progress")]
+#[test]
+fn pool_hashes_a_folder_and_says_which_files_it_could_not_read() {
+    let folder = Folder::new();
+    for n in 0..300 {
+        fs::write(folder.join(&format!("file-{n}")), vec![n as u8; n * 100]).unwrap();
+    }
+    let path = folder.path().to_str().unwrap();
+    let (first, second) = (run("pool", &[path]), run("pool", &[path]));
+    assert!(first.status.success(), "{first:#?}");
+    let line = first.out.last().unwrap();
+    assert!(
+        line.starts_with("300 of 300 files hashed (0 failed, 0 left): "),
+        "{line}"
+    );
+    assert_eq!(first.out, second.out); // the same files have the same hash
+    let missing = run("pool", &["/no/such/folder"]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(missing.err.contains("/no/such/folder"), "{missing:#?}");
+}

@@ -463,3 +463,46 @@ fn one_that_ends_after_the_report_changes_it_no_more() {
     let again = supervisor.shutdown();
     assert_eq!(*entry(&again, "late").outcome(), Outcome::Straggler);
 }
+
+#[test]
+fn a_worker_may_leave_a_note_of_which_the_last_counts() {
+    let supervisor = short();
+    let worker = supervisor.worker().name("copier".into());
+    let _copier = worker.spawn_with(|stop| {
+        sundown::note("has begun");
+        stop.wait();
+        sundown::note("copied 3 of 5 files");
+    });
+    obedient(&supervisor, "silent");
+    sundown::note("from a thread that is no worker"); // does nothing
+    let report = supervisor.shutdown();
+    assert!(report.is_clean(), "{report}");
+    assert_eq!(entry(&report, "copier").note(), Some("copied 3 of 5 files"));
+    assert_eq!(entry(&report, "silent").note(), None);
+    assert!(
+        report.to_string().contains("; copied 3 of 5 files"),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_fault_that_a_worker_notes_makes_the_report_unclean() {
+    let supervisor = short();
+    let worker = supervisor.worker().name("copier".into());
+    let _copier = worker.spawn_with(|stop| {
+        stop.wait();
+        sundown::note_fault("the disk is\nfull");
+    });
+    let report = supervisor.shutdown();
+    assert!(
+        !report.is_clean() && report.stragglers().is_empty(),
+        "{report}"
+    );
+    assert_eq!(*entry(&report, "copier").outcome(), Outcome::Finished);
+    let text = report.to_string();
+    assert!(text.contains("1 failed"), "{text}");
+    assert!(
+        text.contains("FAILED    copier") && text.contains("; the disk is\u{fffd}full"),
+        "{text}"
+    );
+}

@@ -48,6 +48,7 @@ pub use event::{Event, EventKind};
 pub(crate) use extension::extension;
 pub use hooks::Hook;
 pub(crate) use observers::Observer;
+pub(crate) use report::Note;
 pub use report::{CallbackFault, EntryKind, EntryReport, Outcome, ShutdownReport, WorkerId};
 pub use settings::{ExitStyle, Order, Strategy};
 pub use straggler::{CallbackState, Straggler, StuckThread, ThreadState};

@@ -89,6 +89,14 @@ pub enum CallbackFault {
     Hung,
 }
 
+/// What a worker wants said of itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Note {
+    pub(crate) text: Arc<str>,
+    /// Something went wrong.
+    pub(crate) fault: bool,
+}
+
 /// What happened to one entry.
 #[derive(Clone, Debug)]
 pub struct EntryReport {
@@ -100,6 +108,7 @@ pub struct EntryReport {
     pub(crate) outcome: Outcome,
     pub(crate) callback: Option<Duration>,
     pub(crate) fault: Option<CallbackFault>,
+    pub(crate) note: Option<Note>,
     pub(crate) told: Duration,
     pub(crate) extended: Option<Duration>,
     pub(crate) waited: Duration,
@@ -149,6 +158,11 @@ impl EntryReport {
         self.fault.as_ref()
     }
 
+    /// What it said of itself, with [`note`](crate::note()) or [`note_fault`](crate::note_fault): of a child process, how that ended.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_ref().map(|note| &*note.text)
+    }
+
     /// When it was told to stop, counted from the beginning of the shutdown.
     pub fn told(&self) -> Duration {
         self.told
@@ -185,9 +199,15 @@ impl EntryReport {
         self.straggler.as_deref().filter(|_| self.is_straggler())
     }
 
+    /// It said itself that something went wrong.
+    pub(crate) fn has_noted_fault(&self) -> bool {
+        self.note.as_ref().is_some_and(|note| note.fault)
+    }
+
     /// Nothing went wrong with it.
     pub fn is_clean(&self) -> bool {
         self.fault.is_none()
+            && !self.has_noted_fault()
             && matches!(
                 self.outcome,
                 Outcome::Finished | Outcome::Caller | Outcome::Daemon
@@ -264,7 +284,7 @@ impl ShutdownReport {
         stuck.collect()
     }
 
-    /// No straggler, no panic, no callback that failed, and complete.
+    /// No straggler, no panic, no callback that failed, no fault that a worker noted, and complete.
     pub fn is_clean(&self) -> bool {
         self.inner.complete && self.inner.entries.iter().all(EntryReport::is_clean)
     }

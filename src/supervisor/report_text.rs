@@ -51,9 +51,18 @@ fn state(entry: &EntryReport) -> &'static str {
         _ if entry.is_straggler() => "stuck",
         _ if entry.is_clean() => "fine",
         Outcome::Failed(_) => "failed",
+        _ if failed(entry) => "failed",
         _ => "panicked", // it, or its callback
     }
 }
+
+/// What went wrong with it is what it noted itself.
+fn failed(entry: &EntryReport) -> bool {
+    let panicked = matches!(entry.outcome(), Outcome::Panicked(_));
+    let noted = entry.has_noted_fault() && !entry.is_straggler();
+    noted && !panicked && entry.callback_fault().is_none()
+}
+
 /// Where what is said of a straggler begins: under its name.
 const INDENT: &str = "            ";
 
@@ -80,6 +89,7 @@ impl fmt::Display for Line<'_> {
         let entry = self.0;
         let state = match entry.outcome() {
             Outcome::Finished if entry.is_straggler() => "STUCK",
+            Outcome::Finished if failed(entry) => "FAILED",
             Outcome::Finished => "finished",
             Outcome::Panicked(_) => "PANICKED",
             Outcome::Failed(_) => "FAILED",
@@ -122,12 +132,16 @@ impl fmt::Display for Line<'_> {
             write!(f, "; last failure: {}", Printable(failure))?;
         }
         match (entry.callback_fault(), entry.callback()) {
-            (Some(CallbackFault::Hung), _) => f.write_str("; its callback DID NOT RETURN"),
+            (Some(CallbackFault::Hung), _) => f.write_str("; its callback DID NOT RETURN")?,
             (Some(CallbackFault::Panicked(message)), _) => {
-                write!(f, "; its callback PANICKED: {}", Printable(message))
+                write!(f, "; its callback PANICKED: {}", Printable(message))?;
             }
-            (None, Some(took)) => write!(f, "; callback {}", Short(took)),
-            (None, None) => Ok(()),
+            (None, Some(took)) => write!(f, "; callback {}", Short(took))?,
+            (None, None) => {}
+        }
+        match entry.note() {
+            Some(note) => write!(f, "; {}", Printable(note)),
+            None => Ok(()),
         }
     }
 }

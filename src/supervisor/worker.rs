@@ -17,7 +17,7 @@ use super::callback::{Callback, Job};
 use super::joining::Native;
 use super::news::Restarts;
 use super::observers::Observers;
-use super::report::{EntryKind, WorkerId};
+use super::report::{EntryKind, Note, WorkerId};
 use super::trace::Trace;
 use crate::base::cause::Cause;
 use crate::base::logging;
@@ -95,6 +95,8 @@ pub(super) struct Progress {
     pub(super) announced: bool,
     /// There once a run of it has failed. Boxed, since most workers are never started again.
     pub(super) restarts: Option<Box<Restarts>>,
+    /// What it wants said of itself in the report.
+    note: Option<Note>,
     /// Its code and its thread-locals are through; with the time, if anyone wanted to know.
     pub(super) gone: Option<Option<Instant>>,
     /// Who may join the thread.
@@ -156,6 +158,7 @@ impl Worker {
                 end: None,
                 announced: false,
                 restarts: None,
+                note: None,
                 gone: None,
                 native: Native::Absent,
             }),
@@ -370,6 +373,15 @@ impl Worker {
         // Release: pairs with `is_finished`, so that who sees true finds the value.
         self.finished.store(true, Ordering::Release);
         outcome
+    }
+
+    /// What it wants said of itself in the report; the last one counts.
+    pub(crate) fn set_note(&self, note: Note) {
+        self.progress.lock().note = Some(note);
+    }
+
+    pub(crate) fn note(&self) -> Option<Note> {
+        self.progress.lock().note.clone()
     }
 
     pub(crate) fn is_finished(&self) -> bool {

@@ -29,6 +29,10 @@ pub(crate) use unix::{
     at_exit, exit_now, flush_c_streams, fork_generation, is_first_thread, stderr_width,
     write_stderr,
 };
+#[cfg(all(feature = "process", target_os = "linux"))]
+pub(crate) use unix_io::die_with_this_thread;
+#[cfg(all(unix, feature = "process"))]
+pub(crate) use unix_io::send_signal;
 #[cfg(target_os = "linux")]
 pub(crate) use unix_io::shut_down_socket;
 #[cfg(unix)]

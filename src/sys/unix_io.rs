@@ -44,6 +44,39 @@ pub(crate) fn send_sigterm(process: u32) -> io::Result<()> {
     }
 }
 
+/// Sends a signal to a process, or to its whole group if it leads one. The caller knows that it has not been reaped, so that its
+/// number is still its own, and so is that of its group.
+#[cfg(feature = "process")]
+pub(crate) fn send_signal(process: u32, group: bool, signal: i32) -> io::Result<()> {
+    let process = process as libc::pid_t;
+    let target = if group { -process } else { process };
+    // SAFETY: kill(2) has no precondition; the number is that of a child which has not been reaped, or of its group.
+    match unsafe { libc::kill(target, signal) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Has what the command starts killed when the thread ends that starts it.
+#[cfg(all(feature = "process", target_os = "linux"))]
+pub(crate) fn die_with_this_thread(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt;
+    let parent = std::process::id();
+    let ask = move || {
+        // SAFETY: PR_SET_PDEATHSIG takes a signal number, and reads and writes no memory.
+        if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: getppid(2) has no precondition.
+        if unsafe { libc::getppid() } as u32 != parent {
+            return Err(io::Error::from_raw_os_error(libc::ESRCH)); // it died before we had asked
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec it makes two system calls, which are async-signal-safe, and allocates nothing.
+    unsafe { command.pre_exec(ask) };
+}
+
 /// Blocks until a child has ended, and leaves it to be reaped.
 pub(crate) fn wait_for_exit(process: u32) -> io::Result<()> {
     loop {

@@ -45,6 +45,19 @@ pub fn example_with_features(name: &str, features: &str) -> PathBuf {
                 features,
                 "--profile",
                 profile_name,
+                // Those of the tests, which an example may require.
+                "--features",
+                if cfg!(feature = "process") {
+                    "process"
+                } else {
+                    ""
+                },
+                "--features",
+                if cfg!(feature = "progress") {
+                    "progress"
+                } else {
+                    ""
+                },
             ])
             .arg("--target-dir")
             .arg(profile.parent().unwrap())

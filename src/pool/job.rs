@@ -1,0 +1,185 @@
+//! One job: the closure, its progress, and what a cancel reaches it by while it runs, in one allocation.
+//!
+//! The queue holds a job as [`Runnable`], its [`Task`](crate::Task) holds the same allocation as [`Work`]. Whoever *begins* it
+//! ([`Progress::begin`], which is true once) owns the closure: a worker, a cancel, or the end of the pool.
+
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::Arc;
+use std::time::Instant;
+
+use once_cell::sync::OnceCell;
+use parking_lot::Mutex;
+
+use super::waiting;
+use crate::base::panics::drop_quietly;
+use crate::task::{Cancelled, Progress, TaskError, Work};
+use crate::{StopSource, StopToken};
+
+/// A closure as a job runs it: with a token of its own or without.
+pub(super) trait Call<T>: Send {
+    /// What a cancel reaches it by while it runs.
+    type Stop: Default + Send + Sync;
+
+    /// Runs it. `pool` is the token that stops all jobs of the pool.
+    fn call(self, stop: &Self::Stop, pool: &StopToken) -> T;
+
+    /// It is asked to stop.
+    fn ask(stop: &Self::Stop);
+}
+
+/// A job that cannot hear.
+pub(super) struct Plain<F>(pub(super) F);
+
+impl<T, F: FnOnce() -> T + Send> Call<T> for Plain<F> {
+    type Stop = ();
+
+    fn call(self, (): &(), _pool: &StopToken) -> T {
+        (self.0)()
+    }
+
+    fn ask((): &()) {}
+}
+
+/// A job with a token, which is made when it begins.
+pub(super) struct WithToken<F>(pub(super) F);
+
+impl<T, F: FnOnce(StopToken) -> T + Send> Call<T> for WithToken<F> {
+    type Stop = OnceCell<StopSource>;
+
+    fn call(self, stop: &Self::Stop, pool: &StopToken) -> T {
+        (self.0)(stop.get_or_init(|| pool.child()).token())
+    }
+
+    fn ask(stop: &Self::Stop) {
+        // Before the job has made it: then it finds this one, stopped.
+        stop.get_or_init(StopSource::new).stop();
+    }
+}
+
+pub(super) struct Job<T, C: Call<T>> {
+    /// There until the job begins. A leaf lock, taken by whoever began it.
+    call: Mutex<Option<C>>,
+    stop: C::Stop,
+    progress: Progress<T>,
+    /// The number of its pool.
+    pool: u64,
+}
+
+impl<T, C: Call<T>> Job<T, C> {
+    pub(super) fn new(call: C, pool: u64) -> Job<T, C> {
+        Job {
+            call: Mutex::new(Some(call)),
+            stop: C::Stop::default(),
+            progress: Progress::new(),
+            pool,
+        }
+    }
+
+    /// The closure of a job that nobody else knows yet.
+    pub(super) fn take_call(&self) -> Option<C> {
+        self.call.lock().take()
+    }
+}
+
+/// A job as the queue holds it.
+pub(super) trait Runnable: Send + Sync {
+    /// Runs it, unless somebody has begun it before. True if it ran.
+    fn run(&self, pool: &StopToken) -> bool;
+
+    /// It will not be run: cancels it, unless somebody has begun it.
+    fn refuse(&self);
+}
+
+impl<T: Send, C: Call<T>> Runnable for Job<T, C> {
+    fn run(&self, pool: &StopToken) -> bool {
+        if !self.progress.begin() {
+            return false;
+        }
+        let call = self.take_call();
+        let call = call.expect("only who begins a job takes its closure");
+        let _running = waiting::Running::enter(self.key());
+        let result = catch_unwind(AssertUnwindSafe(|| call.call(&self.stop, pool)));
+        self.progress.finish(result.map_err(TaskError::Panicked));
+        true
+    }
+
+    fn refuse(&self) {
+        if self.progress.begin() {
+            self.progress
+                .finish(Err(TaskError::Cancelled(Cancelled::Ended)));
+            self.prevented();
+        }
+    }
+}
+
+impl<T: Send, C: Call<T>> Job<T, C> {
+    /// What tells it from all others while it lives.
+    fn key(&self) -> usize {
+        std::ptr::addr_of!(self.progress) as usize
+    }
+}
+
+impl<T: Send, C: Call<T>> Work<T> for Job<T, C> {
+    fn progress(&self) -> &Progress<T> {
+        &self.progress
+    }
+
+    fn prevented(&self) {
+        let call = self.take_call();
+        drop_quietly(call); // whatever its captures' destructors do
+    }
+
+    fn requested(&self) {
+        C::ask(&self.stop);
+    }
+
+    fn await_over(&self, limit: Option<Instant>) -> Result<bool, Cancelled> {
+        if self.progress.is_over() {
+            return Ok(true);
+        }
+        let Some(seat) = waiting::seat() else {
+            return Ok(self.progress.await_over(limit)); // no worker of a pool waits here
+        };
+        // A wait with a limit ends by itself, and must not be held up by the job that it waits for.
+        let _edge = match limit {
+            None => Some(waiting::Edge::add(&seat, self.key())?),
+            Some(_) => None,
+        };
+        if limit.is_none() && seat.may_run(self.pool) && self.run(seat.jobs()) {
+            return Ok(true);
+        }
+        Ok(seat.lend(|| self.progress.await_over(limit)))
+    }
+}
+
+/// A job in the queue.
+pub(super) enum Queued {
+    /// The queue's share of a job that has a task.
+    Task(Arc<dyn Runnable>),
+    /// A job that nobody waits for.
+    Detached(Box<dyn FnOnce() + Send>),
+}
+
+impl Queued {
+    pub(super) fn run(self, pool: &StopToken) {
+        match self {
+            Queued::Task(job) => {
+                job.run(pool);
+                // The value of a job that nobody waits for goes here, with whatever its destructor does.
+                drop_quietly(job);
+            }
+            Queued::Detached(job) => {
+                if let Err(payload) = catch_unwind(AssertUnwindSafe(job)) {
+                    drop_quietly(payload); // the panic was printed when it happened
+                }
+            }
+        }
+    }
+
+    pub(super) fn refuse(self) {
+        if let Queued::Task(job) = &self {
+            job.refuse();
+        }
+        drop_quietly(self);
+    }
+}
