@@ -259,6 +259,15 @@ fn with_sigchld_ignored_children_are_told_all_the_same() {
 }
 
 #[test]
+fn a_child_that_the_system_has_reaped_is_told_nothing() {
+    let ended = run(&mut scenario("SIGCHLD ignored, and the child is gone"));
+    ended
+        .assert_code(0)
+        .assert_order(&["status false", "main left"]);
+    ended.assert_never("logged");
+}
+
+#[test]
 fn signals_that_the_caller_blocks_are_heard_since_installing_asks_for_them() {
     for signal in [SIGINT, SIGTERM] {
         signalled("signals blocked", signal);

@@ -576,6 +576,15 @@ mod linux {
                 reads.unwrap();
                 deaf();
             }
+            "SIGCHLD ignored, and the child is gone" => {
+                // SAFETY: SIG_IGN needs no handler.
+                unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+                log_with(|| say("logged"));
+                let (mut waiter, signal) = terminate::child(Command::new("true").spawn().unwrap());
+                say(format!("status {}", waiter.wait().is_ok()));
+                // Its number may be anybody's by now, so nobody is told; that would be logged.
+                terminate::Terminate::terminate(signal);
+            }
             "signals blocked" => {
                 block_signals();
                 let _guard = guard();
