@@ -379,9 +379,21 @@ fn payloads_and_captures_that_panic_when_they_are_dropped_harm_nobody() {
         let _dropped_at_the_end = told;
     });
     drop(worker.spawn_with(|stop| stop.wait()).unwrap());
-    // Nobody joins this one: its payload, and its value, are dropped by the library.
-    drop(supervisor.spawn(payload));
-    drop(supervisor.spawn(|| PanicsOnDrop));
+    // Nobody joins these, whose handles are gone when they end: the payload and the value are the library's to drop.
+    let gate = Gate::new();
+    let passes = gate.passer();
+    drop(supervisor.spawn({
+        let passes = passes.clone();
+        move || {
+            passes();
+            payload()
+        }
+    }));
+    drop(supervisor.spawn(move || {
+        passes();
+        PanicsOnDrop
+    }));
+    drop(gate);
     let report = in_time(move || supervisor.shutdown());
     assert!(report.is_complete());
     let broken = report.entries().iter().filter(|entry| !entry.is_clean());

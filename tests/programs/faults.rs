@@ -101,16 +101,20 @@ mod linux {
     /// What a thread of std takes, without its guard page.
     const STACK: u64 = 2048;
 
-    /// A worker that leaves slowly, so that whoever does not wait for it cuts it off.
+    /// A worker that leaves slowly, so that whoever does not wait for it cuts it off. It is there, and has memory of its own, when
+    /// this returns: a thread's first allocation asks the system for more than there may be.
     fn worker(name: &'static str) {
         let worker = thread::Builder::new().name(name.into());
         let worker = worker.on_terminate(move || say(format!("told {name}")));
+        let (ready, is_ready) = mpsc::channel();
         let started = worker.spawn_with(move |stop| {
+            ready.send(name.to_owned()).unwrap();
             stop.wait();
             std::thread::sleep(Duration::from_millis(50));
             say(format!("over {name}"));
         });
         started.unwrap();
+        is_ready.recv().unwrap();
     }
 
     fn hooks() {
@@ -424,12 +428,12 @@ mod linux {
             // ---- memory
             "memory is short" => {
                 population();
-                with_memory(Some(STACK / 2));
+                with_memory(Some(STACK - 256));
             }
             "memory is short at a signal" => {
                 let _guard = guard();
                 population();
-                with_memory(Some(STACK / 2));
+                with_memory(Some(STACK - 256));
                 deaf();
             }
 
