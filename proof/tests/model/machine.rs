@@ -4,7 +4,6 @@
 //! over.
 
 use std::collections::BTreeMap;
-use std::panic::PanicHookInfo;
 use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
