@@ -96,7 +96,7 @@ fn a_thread_may_be_adopted_under_any_name() {
     for name in names().into_iter().chain(["nul \0 here".to_owned()]) {
         let supervisor = Supervisor::new();
         let (stop, stopped) = mpsc::channel::<()>();
-        let thread = std::thread::spawn(move || drop(stopped.recv()));
+        let thread = std::thread::spawn(move || stopped.recv().is_err());
         let thread = supervisor.adopt(name.clone(), thread, stop);
         let report = supervisor.shutdown();
         assert!(report.is_clean());
@@ -219,7 +219,7 @@ fn a_thread_that_adopts_itself_is_a_worker_like_any_other() {
         let handle = handle.expect_err("it would wait for itself");
         assert!(catch_unwind(std::panic::AssertUnwindSafe(|| handle.join())).is_err());
         adopted.send(()).unwrap();
-        drop(stopped.recv());
+        let _ = stopped.recv(); // until it is told
     });
     give.send(thread).unwrap();
     in_time(move || is_adopted.recv().unwrap());

@@ -516,7 +516,7 @@ mod linux {
                 let _guard = guard();
                 population();
                 std::panic::set_hook(Box::new(|_| {
-                    drop(sundown::request_shutdown(Cause::Exit(3)))
+                    sundown::request_shutdown(Cause::Exit(3));
                 }));
                 drop(thread::spawn(|| panic!("in a worker")));
                 deaf();

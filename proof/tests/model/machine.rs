@@ -436,7 +436,7 @@ fn quieten() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let usual = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
+        std::panic::set_hook(Box::new(move |info| {
             let message = info.payload().downcast_ref::<String>();
             if !message.is_some_and(|message| message.starts_with(PLANNED)) {
                 usual(info);
