@@ -186,7 +186,7 @@ fn a_logger_that_shuts_down_is_left_behind() {
 // ---- fork
 
 #[test]
-fn a_child_forked_in_the_middle_starts_afresh_and_the_parent_goes_on() {
+fn a_child_forked_in_the_middle_has_none_of_its_parent_s_and_the_parent_goes_on() {
     for name in [
         "fork in a callback, with guard",
         "fork in a worker's clean-up",
@@ -207,7 +207,7 @@ fn a_child_that_returns_into_its_parent_s_shutdown_has_no_part_in_it() {
 }
 
 #[test]
-fn a_child_forked_in_the_middle_of_an_exit_starts_afresh() {
+fn a_child_forked_in_the_middle_of_an_exit_has_none_of_its_parent_s() {
     let ended = leaves("fork in a callback while main exits", 0);
     ended.assert_order(&["child exited with Some(5)", "hook"]);
 }
@@ -256,6 +256,15 @@ fn with_sigchld_ignored_children_are_told_all_the_same() {
     let ended = signalled("SIGCHLD ignored", SIGTERM);
     ended.assert_order(&["status false", "status again false", "at exit"]);
     ended.assert_order(&["read 0", "at exit"]);
+}
+
+#[test]
+fn a_child_that_the_system_has_reaped_is_told_nothing() {
+    let ended = run(&mut scenario("SIGCHLD ignored, and the child is gone"));
+    ended
+        .assert_code(0)
+        .assert_order(&["status false", "main left"]);
+    ended.assert_never("logged");
 }
 
 #[test]

@@ -14,7 +14,13 @@ fn described() -> PathBuf {
     // Beside this test's own folder: a build directory of its own, so that nothing here waits for the one that runs it.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("surface");
     let output = Command::new(env!("CARGO"))
-        .args(["rustdoc", "--lib", "--all-features", "--quiet", "--target-dir"])
+        .args([
+            "rustdoc",
+            "--lib",
+            "--all-features",
+            "--quiet",
+            "--target-dir",
+        ])
         .arg(&target)
         .args(["--", "-Zunstable-options", "--output-format", "json"])
         .args(["--cap-lints", "allow"])

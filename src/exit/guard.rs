@@ -1,5 +1,6 @@
 //! What `main` holds: dropping it shuts down.
 
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -96,6 +97,10 @@ impl Guard {
         Some(report)
     }
 }
+
+// As for `Supervisor`.
+impl UnwindSafe for Guard {}
+impl RefUnwindSafe for Guard {}
 
 impl Drop for Guard {
     fn drop(&mut self) {

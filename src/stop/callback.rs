@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -32,6 +33,10 @@ impl Drop for StopCallback {
         }
     }
 }
+
+// As for `StopToken`.
+impl UnwindSafe for StopCallback {}
+impl RefUnwindSafe for StopCallback {}
 
 impl fmt::Debug for StopCallback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -302,6 +303,12 @@ impl StopToken {
         StoppedFuture::new(Arc::clone(&self.shared))
     }
 }
+
+// No code of a user's runs with a lock held, so a panic leaves nothing half done; the compiler cannot see that.
+impl UnwindSafe for StopSource {}
+impl RefUnwindSafe for StopSource {}
+impl UnwindSafe for StopToken {}
+impl RefUnwindSafe for StopToken {}
 
 impl fmt::Debug for StopSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

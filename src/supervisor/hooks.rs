@@ -1,7 +1,7 @@
 //! Shutdown hooks: callbacks with no thread, registered with a supervisor.
 
 use std::fmt;
-use std::panic::Location;
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::sync::{Arc, Weak};
 
 use super::callback::Job;
@@ -40,6 +40,10 @@ impl Hook {
         &self.record.name
     }
 }
+
+// As for `Supervisor`.
+impl UnwindSafe for Hook {}
+impl RefUnwindSafe for Hook {}
 
 impl fmt::Debug for Hook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

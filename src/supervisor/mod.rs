@@ -35,7 +35,7 @@ pub(crate) mod worker;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::panic::Location;
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -263,6 +263,10 @@ fn collect_workers(core: &Core, into: &mut Vec<WorkerInfo>) {
         collect_workers(&child, into);
     }
 }
+
+// No code of a user's runs with a lock held, so a panic leaves nothing half done; the compiler cannot see that.
+impl UnwindSafe for Supervisor {}
+impl RefUnwindSafe for Supervisor {}
 
 impl Default for Supervisor {
     fn default() -> Self {

@@ -1,6 +1,8 @@
 //! Child processes: a worker that waits for one, or that reads from one.
 
 use std::io;
+#[cfg(unix)]
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::process::Child;
 #[cfg(unix)]
 use std::process::ExitStatus;
@@ -106,6 +108,16 @@ pub struct ChildSignal {
     child: Arc<Mutex<Shared>>,
 }
 
+// No code of a user's runs with the lock held, so a panic leaves nothing half done; the compiler cannot see that.
+#[cfg(unix)]
+impl UnwindSafe for ChildWaiter {}
+#[cfg(unix)]
+impl RefUnwindSafe for ChildWaiter {}
+#[cfg(unix)]
+impl UnwindSafe for ChildSignal {}
+#[cfg(unix)]
+impl RefUnwindSafe for ChildSignal {}
+
 #[cfg(unix)]
 impl ChildWaiter {
     /// Its process id.
@@ -117,11 +129,15 @@ impl ChildWaiter {
     ///
     /// # Errors
     ///
-    /// As [`Child::wait`].
+    /// As [`Child::wait`]: if SIGCHLD is ignored, the system reaps the child when it ends, and its status is lost.
     pub fn wait(&mut self) -> io::Result<ExitStatus> {
         if !self.child.lock().reaped {
             // Waits without reaping, so that the number stays the child's until we reap it under the lock.
-            crate::sys::wait_for_exit(self.id)?;
+            if let Err(error) = crate::sys::wait_for_exit(self.id) {
+                // It is no child of ours any more (SIGCHLD is ignored, or somebody else has reaped it): its number is another's.
+                self.child.lock().reaped = true;
+                return Err(error);
+            }
         }
         let mut shared = self.child.lock();
         let status = shared.child.wait()?;

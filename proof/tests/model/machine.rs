@@ -4,7 +4,6 @@
 //! over.
 
 use std::collections::BTreeMap;
-use std::panic::PanicHookInfo;
 use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
@@ -228,12 +227,12 @@ impl Machine {
         };
         let alone = answers.len() == 1 && one.is_none();
         // Of several, all but the quickest may have been told before they could ask.
-        let answered = answers.iter().filter_map(|answer| {
-            match answer.recv_timeout(PATIENCE) {
+        let answered = answers
+            .iter()
+            .filter_map(|answer| match answer.recv_timeout(PATIENCE) {
                 Err(error) if alone || error.is_timeout() => panic!("it hangs: {error}"),
                 report => report.ok(),
-            }
-        });
+            });
         let reports: Vec<ShutdownReport> = one.into_iter().chain(answered).collect();
         for other in &reports[1..] {
             assert_same(&reports[0], other);
@@ -383,7 +382,10 @@ fn fits(model: &Model, row: &Row, entry: &EntryReport) -> bool {
     let outcome = match entry.outcome() {
         sundown::Outcome::Finished => Outcome::Finished,
         sundown::Outcome::Panicked(message) => {
-            assert!(message.starts_with(PLANNED) && message.ends_with(&label), "{message}");
+            assert!(
+                message.starts_with(PLANNED) && message.ends_with(&label),
+                "{message}"
+            );
             Outcome::Panicked
         }
         sundown::Outcome::Straggler => Outcome::Straggler,
@@ -434,7 +436,7 @@ fn quieten() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let usual = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
+        std::panic::set_hook(Box::new(move |info| {
             let message = info.payload().downcast_ref::<String>();
             if !message.is_some_and(|message| message.starts_with(PLANNED)) {
                 usual(info);
@@ -558,7 +560,10 @@ impl StateMachineTest for Machine {
     fn check_invariants(machine: &Machine, model: &Model) {
         if model.sups[0].open {
             let workers = machine.sup(0).workers();
-            let listed: Vec<_> = workers.into_iter().filter_map(|worker| worker.name).collect();
+            let listed: Vec<_> = workers
+                .into_iter()
+                .filter_map(|worker| worker.name)
+                .collect();
             assert_eq!(listed, model.listed(), "{model:#?}");
         }
     }

@@ -365,7 +365,9 @@ impl Model {
         };
         let calls = callers.contains(&at);
         let outcomes = match (calls, worker.kind) {
-            (true, _) if callers.len() == 1 && expected.why == Why::Requested => vec![Outcome::Caller],
+            (true, _) if callers.len() == 1 && expected.why == Why::Requested => {
+                vec![Outcome::Caller]
+            }
             // Somebody else asked too, and may have been so quick that this one was told before it could.
             (true, Kind::Daemon) => vec![Outcome::Caller, ended, Outcome::Daemon],
             (true, _) => vec![Outcome::Caller, ended],
@@ -373,10 +375,7 @@ impl Model {
             (false, Kind::Daemon) => vec![Outcome::Daemon, ended],
             (false, _) => vec![ended],
         };
-        if matches!(
-            outcomes[..],
-            [Outcome::Finished] | [Outcome::Panicked]
-        ) {
+        if matches!(outcomes[..], [Outcome::Finished] | [Outcome::Panicked]) {
             joined.push(at);
         }
         expected.rows.push(Row {
@@ -393,13 +392,20 @@ impl Model {
             OnStop::NestsLate => (&["worker"], &["child", "worker"]),
             _ => (&[], &[]),
         };
-        expected.late_lines.extend(lines.iter().map(|name| late(name)));
-        expected.late_rows.extend(rows.iter().map(|name| late(name)));
+        expected
+            .late_lines
+            .extend(lines.iter().map(|name| late(name)));
+        expected
+            .late_rows
+            .extend(rows.iter().map(|name| late(name)));
     }
 
     /// Its callback, if it has one, runs outside a shutdown.
     fn notes_told(&mut self, at: usize) {
-        if self.worker(at).is_some_and(|worker| worker.callback.is_some()) {
+        if self
+            .worker(at)
+            .is_some_and(|worker| worker.callback.is_some())
+        {
             self.lines.push(format!("told {}", self.label(at)));
         }
     }
@@ -456,7 +462,8 @@ impl Model {
             } => {
                 // Into one that is closed, plain ones: they are refused.
                 let closed = self.sups.get(sup).is_some_and(|sup| !sup.open && sup.held);
-                (open(sup) || (closed && worker.kind == Kind::Plain)) && self.affords(worker.callback)
+                (open(sup) || (closed && worker.kind == Kind::Plain))
+                    && self.affords(worker.callback)
             }
             Transition::Spawn {
                 sup,
@@ -473,26 +480,30 @@ impl Model {
                 matches!(entry.what, What::Hook { .. }) && entry.state == State::Live
             }),
             // Told already, it does not listen to anything. One that ends its supervisor: only if somebody can ask how that went.
-            Transition::End { worker, .. } => self.held().contains(&worker) && {
-                let critical = self.worker(worker).unwrap().kind == Kind::Critical;
-                let entry = &self.entries[worker];
-                entry.state == State::Live && (!critical || self.sups[entry.sup].held)
-            },
-            Transition::Terminate { worker } => self.held().contains(&worker) && {
-                let plan = self.worker(worker).unwrap();
-                let ends = matches!(plan.on_stop, OnStop::Leaves | OnStop::Panics);
-                let critical = plan.kind == Kind::Critical;
-                // A critical one ends the supervisor while its callback still runs, so the order is open.
-                let order = !critical || plan.callback.is_none();
-                let shuts_down = plan.callback == Some(Job::ShutsDown);
-                let sup = self.entries[worker].sup;
-                // Nobody waits for a daemon, nor for a callback of it that began before the shutdown.
-                let waited = !shuts_down || plan.kind != Kind::Daemon;
-                order
-                    && waited
-                    && self.sups[sup].held
-                    && (ends || (plan.on_stop == OnStop::Ignores && !shuts_down && !critical))
-            },
+            Transition::End { worker, .. } => {
+                self.held().contains(&worker) && {
+                    let critical = self.worker(worker).unwrap().kind == Kind::Critical;
+                    let entry = &self.entries[worker];
+                    entry.state == State::Live && (!critical || self.sups[entry.sup].held)
+                }
+            }
+            Transition::Terminate { worker } => {
+                self.held().contains(&worker) && {
+                    let plan = self.worker(worker).unwrap();
+                    let ends = matches!(plan.on_stop, OnStop::Leaves | OnStop::Panics);
+                    let critical = plan.kind == Kind::Critical;
+                    // A critical one ends the supervisor while its callback still runs, so the order is open.
+                    let order = !critical || plan.callback.is_none();
+                    let shuts_down = plan.callback == Some(Job::ShutsDown);
+                    let sup = self.entries[worker].sup;
+                    // Nobody waits for a daemon, nor for a callback of it that began before the shutdown.
+                    let waited = !shuts_down || plan.kind != Kind::Daemon;
+                    order
+                        && waited
+                        && self.sups[sup].held
+                        && (ends || (plan.on_stop == OnStop::Ignores && !shuts_down && !critical))
+                }
+            }
             Transition::Detach { worker } => self.held().contains(&worker),
             // What is nested in it would keep it.
             Transition::DropSupervisor { sup } => {
@@ -612,8 +623,11 @@ impl ReferenceStateMachine for Model {
             all.push((1, pick(open.clone()).prop_map(drop).boxed()));
             let by = proptest::sample::subsequence(obedient.clone(), 0..=obedient.len().min(3));
             let shutdown = (pick(open), by, any::<bool>());
-            let shutdown =
-                shutdown.prop_map(|(sup, by, requested)| Transition::Shutdown { sup, by, requested });
+            let shutdown = shutdown.prop_map(|(sup, by, requested)| Transition::Shutdown {
+                sup,
+                by,
+                requested,
+            });
             all.push((1, shutdown.boxed()));
         }
         if !obedient.is_empty() {
@@ -712,7 +726,9 @@ impl ReferenceStateMachine for Model {
                     model.entries[worker].state = State::Told;
                     let mut expected = model.shut_down(sup, Why::Requested, &[]);
                     let label = model.label(worker);
-                    expected.lines.insert(0, (format!("told {label}"), Vec::new()));
+                    expected
+                        .lines
+                        .insert(0, (format!("told {label}"), Vec::new()));
                     expected.late_lines.insert(format!("so far {label}"));
                     model.expected = Some(expected);
                 } else {
