@@ -20,6 +20,10 @@ pub struct SupervisorBuilder {
     pub(crate) on_signal: Vec<Arc<OnSignal>>,
 }
 
+// A handler of a signal runs with no lock held, its panic caught, so nothing is left half done.
+impl std::panic::UnwindSafe for SupervisorBuilder {}
+impl std::panic::RefUnwindSafe for SupervisorBuilder {}
+
 impl SupervisorBuilder {
     pub(super) fn new() -> SupervisorBuilder {
         SupervisorBuilder {
