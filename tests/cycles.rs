@@ -176,3 +176,33 @@ fn a_name_in_a_circle_cannot_drive_a_terminal() {
     assert!(cycle(&report, "b").is_some(), "{report}");
     assert!(!report.to_string().contains('\u{1b}'));
 }
+
+#[test]
+fn a_job_of_a_pool_and_the_worker_that_waits_for_it() {
+    let supervisor = short("app");
+    let pool = sundown::pool::Pool::builder()
+        .name("crew")
+        .supervisor(&supervisor)
+        .workers(1)
+        .build()
+        .unwrap();
+    let (hand, handed) = mpsc::channel::<JoinHandle<()>>();
+    let (runs, running) = mpsc::channel();
+    let job = pool.submit(move || {
+        runs.send(()).unwrap();
+        handed.recv().unwrap().join().unwrap();
+    });
+    running.recv().unwrap();
+    let (about_to, waits) = mpsc::channel();
+    let waiter = supervisor.worker().name("waiter".into()).spawn(move || {
+        about_to.send(()).unwrap();
+        drop(job.wait());
+    });
+    waits.recv().unwrap();
+    hand.send(waiter.unwrap()).unwrap();
+    let report = supervisor.shutdown();
+    let circle = cycle(&report, "waiter").unwrap_or_else(|| panic!("{report}"));
+    assert!(circle.starts_with("waiter → "), "{circle}");
+    assert!(circle.ends_with(" → waiter"), "{circle}");
+    std::mem::forget(pool); // its worker hangs for good
+}

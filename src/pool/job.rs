@@ -3,7 +3,9 @@
 //! The queue holds a job as [`Runnable`], its [`Task`](crate::Task) holds the same allocation as [`Work`]. Whoever *begins* it
 //! ([`Progress::begin`], which is true once) owns the closure: a worker, a cancel, or the end of the pool.
 
+use std::num::NonZeroU64;
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,8 +14,9 @@ use parking_lot::Mutex;
 
 use super::waiting;
 use crate::base::panics::drop_quietly;
+use crate::supervisor::waits;
 use crate::task::{Cancelled, Progress, TaskError, Work};
-use crate::{StopSource, StopToken};
+use crate::{StopSource, StopToken, WorkerId};
 
 /// A closure as a job runs it: with a token of its own or without.
 pub(super) trait Call<T>: Send {
@@ -63,6 +66,8 @@ pub(super) struct Job<T, C: Call<T>> {
     progress: Progress<T>,
     /// The number of its pool.
     pool: u64,
+    /// The number of the worker that runs it, once it runs; else 0.
+    runner: AtomicU64,
 }
 
 impl<T, C: Call<T>> Job<T, C> {
@@ -72,6 +77,7 @@ impl<T, C: Call<T>> Job<T, C> {
             stop: C::Stop::default(),
             progress: Progress::new(),
             pool,
+            runner: AtomicU64::new(0),
         }
     }
 
@@ -97,6 +103,8 @@ impl<T: Send, C: Call<T>> Runnable for Job<T, C> {
         }
         let call = self.take_call();
         let call = call.expect("only who begins a job takes its closure");
+        // Relaxed: only for who looks why a shutdown hangs.
+        self.runner.store(waiting::own_id(), Ordering::Relaxed);
         let _running = waiting::Running::enter(self.key());
         let result = catch_unwind(AssertUnwindSafe(|| call.call(&self.stop, pool)));
         self.progress.finish(result.map_err(TaskError::Panicked));
@@ -137,6 +145,9 @@ impl<T: Send, C: Call<T>> Work<T> for Job<T, C> {
         if self.progress.is_over() {
             return Ok(true);
         }
+        // So that a report can name a circle that this wait is part of.
+        let runner = NonZeroU64::new(self.runner.load(Ordering::Relaxed)).map(WorkerId);
+        let _noted = runner.and_then(|id| waits::waiting_for(move || vec![id]));
         let Some(seat) = waiting::seat() else {
             return Ok(self.progress.await_over(limit)); // no worker of a pool waits here
         };

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::crew::Crew;
+use crate::supervisor::waits;
 use crate::task::Cancelled;
 use crate::StopToken;
 
@@ -36,6 +37,8 @@ thread_local! {
     static CREW: RefCell<Option<Arc<Crew>>> = const { RefCell::new(None) };
     /// The job that runs on this thread, and how many wait for it further down; 0 for none.
     static JOB: Cell<(usize, u32)> = const { Cell::new((0, 0)) };
+    /// The number of the worker that this thread is, if it works for a pool; else 0.
+    static OWN_ID: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Which job waits for which, over all pools, without a limit. A leaf lock.
@@ -44,7 +47,13 @@ static WAITS: Mutex<BTreeMap<usize, usize>> = Mutex::new(BTreeMap::new());
 /// This thread works for `crew`, until what this gives is dropped.
 pub(super) fn sit(crew: &Arc<Crew>) -> Sitting {
     CREW.with(|seat| *seat.borrow_mut() = Some(Arc::clone(crew)));
+    OWN_ID.with(|id| id.set(waits::own_id().map_or(0, |own| own.0.get())));
     Sitting
+}
+
+/// The number of the worker of a pool that this thread is; 0 if it is none.
+pub(super) fn own_id() -> u64 {
+    OWN_ID.with(Cell::get)
 }
 
 /// Keeps a thread in its seat.

@@ -58,6 +58,11 @@ pub(crate) fn waiting_for_shutdown(core: &Arc<Core>) -> Option<Waiting> {
     note(|| Target::Shutdown(Arc::clone(core)))
 }
 
+/// The number of the worker that this thread is: for what notes later who works on it.
+pub(crate) fn own_id() -> Option<WorkerId> {
+    current::worker().map(|(_, worker)| worker.id)
+}
+
 fn note(target: impl FnOnce() -> Target) -> Option<Waiting> {
     let waiter = current::waiter()?;
     let target = target();
