@@ -2,15 +2,17 @@
 
 use std::io;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::bounded;
+use crossbeam_channel::{bounded, Sender};
+use parking_lot::Mutex;
 
 use super::child::Child;
-use super::unit::Unit;
-use crate::Supervisor;
+use super::unit::{Pipes, Unit};
+use crate::restart::{MayFail, Restart};
+use crate::{StopToken, Supervisor};
 
 /// How much longer than its child a worker gets: to kill it, to reap it and to say so.
 const WORKER_EXTRA: Duration = Duration::from_secs(1);
@@ -24,6 +26,7 @@ pub struct Builder {
     command: Command,
     grace: Option<Duration>,
     group: bool,
+    restart: Option<Restart>,
     #[cfg(target_os = "linux")]
     die_with_parent: bool,
 }
@@ -37,6 +40,7 @@ impl Builder {
             command,
             grace: None,
             group: true,
+            restart: None,
             #[cfg(target_os = "linux")]
             die_with_parent: false,
         }
@@ -62,6 +66,16 @@ impl Builder {
         self
     }
 
+    /// When it is started again: a failure is any end but exit code 0. Default: never.
+    ///
+    /// It stays one worker, with one number and one place in the order; [`Child::id`] and the pipes are those of the present run,
+    /// [`Child::wait`] waits for the last. One that was told to end is not started again; one that was [killed](Child::kill) is, if
+    /// its policy says so. If it cannot be started the first time, [`spawn`](Builder::spawn) says so and it is not tried again.
+    pub fn restart(mut self, policy: Restart) -> Builder {
+        self.restart = Some(policy);
+        self
+    }
+
     /// Has the kernel kill it when this process is gone, however that comes about (`PR_SET_PDEATHSIG`). Only the child itself: what
     /// it has started goes on.
     ///
@@ -78,7 +92,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// As [`Command::spawn`], for instance if there is no such program; if the name contains NUL; if the system cannot create the
+    /// As [`Command::spawn`], for instance if there is no such program; if the name contains NUL, or the settings for restarts contradict each
+    /// other (kind `InvalidInput`); if the system cannot create the
     /// worker's thread; and once the supervisor's shutdown is over. Nothing is left behind then.
     #[track_caller]
     pub fn spawn(self) -> io::Result<Child> {
@@ -101,28 +116,108 @@ impl Builder {
         if let Some(grace) = self.grace {
             worker = worker.grace(grace.saturating_add(WORKER_EXTRA));
         }
-        let (told, ours) = (Arc::clone(&unit), Arc::clone(&unit));
+        let told = Arc::clone(&unit);
         let (start, started) = bounded(1);
+        let pipes = Arc::new(Mutex::new(None));
+        let mut runs = Runs {
+            unit: Arc::clone(&unit),
+            command: Some(command),
+            pipes: Arc::clone(&pipes),
+            asker: Some(start),
+            again: self.restart.is_some(),
+            last: None,
+        };
         let worker = worker
             .on_terminate(move || told.terminate())
-            .spawn_with(move |stop| {
-                // The worker starts its child itself: the kernel binds `die_with_parent` to this thread.
-                let began = unit.start(&mut command, stop);
-                let runs = began.is_ok();
-                drop(command); // and with it our ends of the pipes that it was given
-                let _ = start.send(began); // whoever asked waits for it
-                if runs {
-                    unit.wait_and_reap();
-                }
-            })?;
+            .restart(self.restart.unwrap_or_else(Restart::never))
+            .spawn_loop(move |stop| runs.run(stop))?;
         let gone = || io::Error::new(io::ErrorKind::Other, "the worker of the child has panicked");
         match started.recv().map_err(|_| gone()).and_then(|began| began) {
-            Ok(pipes) => Ok(Child::new(ours, worker, pipes)),
+            Ok(()) => Ok(Child::new(unit, worker, pipes)),
             Err(error) => {
-                // It has nothing left to do. Its own panic was printed when it happened.
+                worker.terminate(); // so that it is not started again
+                                    // It has nothing left to do. Its own panic was printed when it happened.
                 drop(worker.join());
                 Err(error)
             }
         }
+    }
+}
+
+/// The child's runs, one after the other, on its worker's thread: the kernel binds `die_with_parent` to it.
+struct Runs {
+    unit: Arc<Unit>,
+    /// `None` once it is needed no more: with it go our ends of the pipes that the child was given.
+    command: Option<Command>,
+    /// Our ends of the pipes of the present run.
+    pipes: Arc<Mutex<Option<Pipes>>>,
+    /// Who waits to hear that the first run has begun.
+    asker: Option<Sender<io::Result<()>>>,
+    /// It may be started again.
+    again: bool,
+    /// How the last run ended.
+    last: Option<io::Result<ExitStatus>>,
+}
+
+impl Runs {
+    fn run(&mut self, stop: &StopToken) -> Run {
+        let Some(command) = &mut self.command else {
+            return Run(None); // it could not be started the first time
+        };
+        let pipes = self.unit.start(command, stop.clone());
+        if !self.again || (pipes.is_err() && self.asker.is_some()) {
+            self.command = None;
+        }
+        let id = match pipes {
+            Ok(pipes) => {
+                let id = pipes.id;
+                let before = self.pipes.lock().replace(pipes);
+                drop(before); // with the lock free
+                self.answer(Ok(()));
+                id
+            }
+            Err(error) => {
+                let text = format!("cannot be started: {error}");
+                if self.asker.is_some() {
+                    self.answer(Err(error));
+                    return Run(None);
+                }
+                self.last = Some(Err(error));
+                return Run(Some(text));
+            }
+        };
+        let ended = self.unit.wait_and_reap(id);
+        let failure = match &ended {
+            _ if !self.again => None,
+            Ok(status) if status.success() => None,
+            Ok(status) => Some(status.to_string()),
+            Err(error) => Some(format!("how it ended is not known: {error}")),
+        };
+        self.last = Some(ended);
+        Run(failure)
+    }
+
+    fn answer(&mut self, began: io::Result<()>) {
+        if let Some(asker) = self.asker.take() {
+            let _ = asker.send(began); // whoever asked waits for it
+        }
+    }
+}
+
+impl Drop for Runs {
+    /// The worker calls this no more: the last run was the last.
+    fn drop(&mut self) {
+        let never = || Err(io::ErrorKind::NotFound.into());
+        self.unit.end(self.last.take().unwrap_or_else(never));
+    }
+}
+
+/// How one run went: why it failed, if it did and may be started again for that.
+#[derive(Debug)]
+pub(super) struct Run(Option<String>);
+
+impl MayFail for Run {
+    fn failure(&self) -> Option<String> {
+        self.0.clone()
     }
 }

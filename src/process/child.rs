@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::builder::Run;
 use super::unit::{Pipes, Unit};
 use crate::thread::JoinHandle;
 use crate::WorkerId;
@@ -17,25 +18,27 @@ use crate::WorkerId;
 /// Dropping it detaches the child, which the supervisor still knows.
 pub struct Child {
     unit: Arc<Unit>,
-    worker: JoinHandle<()>,
-    id: u32,
-    /// Our ends of its pipes, until they are taken.
-    pipes: Mutex<Pipes>,
+    worker: JoinHandle<Run>,
+    /// The present run, and our ends of its pipes until they are taken. There from the start.
+    pipes: Arc<Mutex<Option<Pipes>>>,
 }
 
 impl Child {
-    pub(super) fn new(unit: Arc<Unit>, worker: JoinHandle<()>, pipes: Pipes) -> Child {
+    pub(super) fn new(
+        unit: Arc<Unit>,
+        worker: JoinHandle<Run>,
+        pipes: Arc<Mutex<Option<Pipes>>>,
+    ) -> Child {
         Child {
             unit,
             worker,
-            id: pipes.id,
-            pipes: Mutex::new(pipes),
+            pipes,
         }
     }
 
     /// Its process id; also that of its group, if it leads one. Once it has ended the number may be another process's.
     pub fn id(&self) -> u32 {
-        self.id
+        self.pipes.lock().as_ref().map_or(0, |pipes| pipes.id)
     }
 
     /// The number of its worker: the same as in reports and in `workers()`.
@@ -45,18 +48,18 @@ impl Child {
 
     /// The writing end of its standard input, if that is piped and has not been taken.
     pub fn take_stdin(&self) -> Option<ChildStdin> {
-        self.pipes.lock().stdin.take()
+        self.pipes.lock().as_mut()?.stdin.take()
     }
 
     /// The reading end of its standard output, if that is piped and has not been taken. Read it while the child runs: one that
     /// fills a pipe which nobody reads blocks (and can still be terminated).
     pub fn take_stdout(&self) -> Option<ChildStdout> {
-        self.pipes.lock().stdout.take()
+        self.pipes.lock().as_mut()?.stdout.take()
     }
 
     /// The reading end of its standard error, as for [`take_stdout`](Child::take_stdout).
     pub fn take_stderr(&self) -> Option<ChildStderr> {
-        self.pipes.lock().stderr.take()
+        self.pipes.lock().as_mut()?.stderr.take()
     }
 
     /// Blocks until the child has ended and been reaped; gives the same status each time. Its standard input is closed first, unless it
@@ -117,7 +120,7 @@ impl Child {
 impl fmt::Debug for Child {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Child")
-            .field("id", &self.id)
+            .field("id", &self.id())
             .finish_non_exhaustive()
     }
 }

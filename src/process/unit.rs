@@ -85,19 +85,13 @@ impl Unit {
 
     // ---- the worker's part
 
-    /// Starts the child, on its worker's thread.
+    /// Starts the child, on its worker's thread. One that is started again is told, and killed, anew.
     pub(super) fn start(&self, command: &mut Command, stop: StopToken) -> io::Result<Pipes> {
         let tokens = Tokens {
             worker: stop,
             supervisor: Supervisor::current().stop_token(),
         };
-        let mut child = match command.spawn() {
-            Ok(child) => child,
-            Err(error) => {
-                self.end(Err((error.kind(), error.to_string())));
-                return Err(error);
-            }
-        };
+        let mut child = command.spawn()?;
         let pipes = Pipes {
             id: child.id(),
             stdin: child.stdin.take(),
@@ -119,16 +113,13 @@ impl Unit {
         Ok(pipes)
     }
 
-    /// Waits until the child has ended, ends what it left behind, reaps it, and says in the report how it ended.
-    pub(super) fn wait_and_reap(&self) {
-        let Some(id) = self.state.lock().child.as_ref().map(Child::id) else {
-            return;
-        };
+    /// Waits until the child `id` has ended, ends what it left behind, reaps it, and says in the report how it ended.
+    pub(super) fn wait_and_reap(&self, id: u32) -> io::Result<ExitStatus> {
         if let Err(error) = crate::sys::wait_for_exit(id) {
             // Somebody else has reaped it: the number may be anybody's.
             self.state.lock().child = None;
             crate::note_fault(format!("how it ended is not known: {error}"));
-            return self.end(Err((error.kind(), error.to_string())));
+            return Err(error);
         }
         let rest_killed = self.group && self.end_group(id);
         let (status, forced) = {
@@ -138,6 +129,9 @@ impl Unit {
             let killed =
                 matches!(&status, Some(Ok(status)) if status.signal() == Some(libc::SIGKILL));
             state.forced = state.overdue && (killed || rest_killed);
+            if state.told.is_none() {
+                state.kill = false; // that was for this child: the next one, if there is one, has not been killed
+            }
             (status, state.forced)
         };
         match status {
@@ -147,8 +141,7 @@ impl Unit {
             Some(Ok(status)) => crate::note(status.to_string()),
             Some(Err(_)) | None => crate::note_fault("how it ended is not known"),
         }
-        let status = status.unwrap_or_else(|| Err(io::ErrorKind::NotFound.into()));
-        self.end(status.map_err(|error| (error.kind(), error.to_string())));
+        status.unwrap_or_else(|| Err(io::ErrorKind::NotFound.into()))
     }
 
     /// The child has ended, and is not reaped. Gives what else is in its group the rest of its grace if it was told, then kills it.
@@ -173,7 +166,9 @@ impl Unit {
         false
     }
 
-    fn end(&self, how: Result<ExitStatus, (io::ErrorKind, String)>) {
+    /// It has ended, and is not started again.
+    pub(super) fn end(&self, how: io::Result<ExitStatus>) {
+        let how = how.map_err(|error| (error.kind(), error.to_string()));
         self.state.lock().ended = Some(how);
         self.changed.notify_all();
         self.over.stop();
