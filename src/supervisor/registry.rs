@@ -124,8 +124,8 @@ pub(crate) struct Registry {
     pub(crate) pending: BTreeSet<WorkerId>,
     /// The ends of the graces of pending workers, soonest first. May name some that are pending no more.
     pub(crate) graces: BTreeSet<(Instant, WorkerId)>,
-    /// Workers that were still running when their grace was over, or whose thread would not be joined.
-    pub(crate) overdue: BTreeSet<WorkerId>,
+    /// Workers that were still running when their grace was over, or whose thread would not be joined; and when they were given up.
+    pub(crate) overdue: BTreeMap<WorkerId, Instant>,
     /// Workers that the shutdown left behind, until they end.
     pub(crate) left_behind: BTreeMap<WorkerId, Arc<Worker>>,
     /// Nested supervisors that were made while this one was stopping. They are told at once, and closed last.
@@ -188,7 +188,7 @@ impl Registry {
             told: Vec::new(),
             pending: BTreeSet::new(),
             graces: BTreeSet::new(),
-            overdue: BTreeSet::new(),
+            overdue: BTreeMap::new(),
             left_behind: BTreeMap::new(),
             late_children: Vec::new(),
             held_open,

@@ -180,7 +180,7 @@ impl Core {
                 }
                 registry.graces.remove(&(end, id));
                 if registry.pending.remove(&id) {
-                    registry.overdue.insert(id);
+                    registry.overdue.insert(id, end);
                 }
             }
             if registry.pending.is_empty() && !registry.held_open {
@@ -212,7 +212,8 @@ impl Core {
         let limit = limit.max(now + COLLECT_LIMIT / 10);
         for worker in gone {
             if !worker.collect(Some(limit)) {
-                self.registry.lock().overdue.insert(worker.id);
+                let given_up = Instant::now();
+                self.registry.lock().overdue.insert(worker.id, given_up);
             }
         }
     }
@@ -273,7 +274,7 @@ impl Core {
         let began = began.unwrap_or_else(Instant::now);
         let mut entries = Vec::with_capacity(told.len() + hooks.len());
         for told in told.iter().chain(&hooks) {
-            let late = overdue.contains(&told.entry.id());
+            let late = overdue.get(&told.entry.id()).copied();
             super::report_entry::push(&mut entries, told, began, late);
         }
         let cause = cause.unwrap_or(Cause::Requested);
