@@ -10,6 +10,7 @@ mod sys;
 mod task;
 pub mod terminate;
 pub mod thread;
+pub mod timeline;
 
 pub use exit::{exit, init, Guard, InstallError};
 pub use stop::{Never, StopCallback, StopReason, StopSource, StopToken, Stopped};

@@ -152,3 +152,39 @@ fn sorted(lines: &[String]) -> Vec<&str> {
     lines.sort_unstable();
     lines
 }
+
+#[test]
+fn timeline_prints_the_picture_and_writes_it_where_it_is_told_to() {
+    let folder = Folder::new();
+    let (svg, trace) = (folder.join("a.svg"), folder.join("a.json"));
+    let ended = run(
+        "timeline",
+        &[svg.to_str().unwrap(), trace.to_str().unwrap()],
+    );
+    assert!(ended.status.success(), "{ended:#?}");
+    let line = |part: &str| {
+        ended
+            .out
+            .iter()
+            .position(|line| line.contains(part))
+            .unwrap()
+    };
+    assert!(ended.out[0].ends_with("9 entries, 1 STUCK"), "{ended:#?}");
+    assert!(
+        ended.out[line("plugin")].starts_with("!* plugin "),
+        "{ended:#?}"
+    );
+    assert!(line("request 3") < line("plugin") && line("plugin") < line("remove the lock file"));
+    assert!(fs::read_to_string(svg).unwrap().starts_with("<svg "));
+    assert!(fs::read_to_string(trace)
+        .unwrap()
+        .starts_with("{\"displayTimeUnit\""));
+
+    let bad = folder.join("a.txt");
+    let ended = run("timeline", &[bad.to_str().unwrap()]);
+    assert_eq!(ended.status.code(), Some(2), "{ended:#?}");
+    assert!(
+        ended.out.is_empty() && ended.err.contains(".svg or .json"),
+        "{ended:#?}"
+    );
+}

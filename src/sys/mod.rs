@@ -20,7 +20,8 @@ pub use scope::Scope;
 pub(crate) use thread_ident::ThreadIdent;
 #[cfg(unix)]
 pub(crate) use unix::{
-    at_exit, exit_now, flush_c_streams, fork_generation, is_first_thread, write_stderr,
+    at_exit, exit_now, flush_c_streams, fork_generation, is_first_thread, terminal_width,
+    write_stderr,
 };
 #[cfg(target_os = "linux")]
 pub(crate) use unix_io::shut_down_socket;
@@ -34,5 +35,6 @@ pub(crate) use unix_signal::{
 #[cfg(windows)]
 pub(crate) use windows::{
     at_exit, die_of, exit_now, flush_c_streams, forget_signals, fork_generation, is_first_thread,
-    is_hangup, signal_name, signals_seen, write_stderr, Disposition, SignalHandlers, SIGNALS,
+    is_hangup, signal_name, signals_seen, terminal_width, write_stderr, Disposition,
+    SignalHandlers, SIGNALS,
 };

@@ -145,3 +145,17 @@ pub(crate) fn write_stderr(text: &str, limit: Duration) -> bool {
     }
     true
 }
+
+/// How many columns the terminal has that standard output goes to, if it goes to one.
+pub(crate) fn terminal_width() -> Option<usize> {
+    let mut size = libc::winsize {
+        ws_row: 0,
+        ws_col: 0,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    // SAFETY: this request writes one `winsize`, which is what the pointer is to; on anything but a terminal it fails.
+    let asked = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &mut size) };
+    // A serial line does not know its width, and says 0.
+    (asked == 0 && size.ws_col > 0).then(|| size.ws_col.into())
+}

@@ -129,3 +129,8 @@ pub(crate) fn is_hangup(_signal: i32) -> bool {
 pub(crate) fn signal_name(signal: i32) -> Option<&'static str> {
     (signal == 2).then_some("Ctrl-C")
 }
+
+/// Not asked for here: `COLUMNS` decides, or a usual width.
+pub(crate) fn terminal_width() -> Option<usize> {
+    None
+}
