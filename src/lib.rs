@@ -9,6 +9,7 @@ mod supervisor;
 mod sys;
 mod task;
 pub mod terminate;
+pub mod testing;
 pub mod thread;
 pub mod timeline;
 
@@ -109,4 +110,6 @@ mod pages {
     mod signals {}
     #[doc = include_str!("../docs/migrating.md")]
     mod migrating {}
+    #[doc = include_str!("../docs/testing-your-program.md")]
+    mod testing_your_program {}
 }

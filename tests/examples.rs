@@ -188,3 +188,17 @@ fn timeline_prints_the_picture_and_writes_it_where_it_is_told_to() {
         "{ended:#?}"
     );
 }
+
+#[test]
+fn rehearse_ends_clean_and_finds_the_mistake() {
+    let ended = run("rehearse", &[]);
+    assert!(ended.status.success(), "{ended:#?}");
+    assert_eq!(
+        ended.out.last().unwrap(),
+        "the shutdown was rehearsed in 5 runs, all clean"
+    );
+    let ended = run("rehearse", &["--with-mistake"]);
+    assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
+    let starting = "shutdown at \"starting\": NOT CLEAN";
+    assert!(ended.out.iter().any(|line| line == starting), "{ended:#?}");
+}

@@ -19,6 +19,7 @@ pub(crate) mod roots;
 mod settings;
 mod shutdown;
 mod telling;
+mod waiting;
 mod walk;
 pub(crate) mod worker;
 
