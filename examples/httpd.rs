@@ -16,6 +16,8 @@ mod access_log;
 mod answer;
 #[path = "httpd/args.rs"]
 mod args;
+#[path = "httpd/picture.rs"]
+mod picture;
 
 use std::io::{self, BufRead, Write};
 use std::net::{Ipv4Addr, TcpListener};
@@ -31,6 +33,7 @@ use tiny_http::{Request, Server};
 
 use access_log::{AccessLog, Line, LogFile};
 use args::Args;
+use picture::Picture;
 
 /// How many lines may wait for the log writer. When it is full, request threads wait: they answer nothing that is not logged.
 const LINES: usize = 1024;
@@ -71,7 +74,7 @@ fn main() -> ExitCode {
             say(args::HELP.trim_end());
             ExitCode::SUCCESS
         }
-        Ok(Some(args)) => serve(&args).unwrap_or_else(refuse),
+        Ok(Some(args)) => draw_and_serve(&args).unwrap_or_else(refuse),
         Err(message) => refuse(message),
     }
 }
@@ -86,6 +89,24 @@ fn refuse(message: String) -> ExitCode {
 /// Prints a line. A reader that has gone away (`httpd | head -1`) is no reason to stop, which `println!` would.
 fn say(text: impl std::fmt::Display) {
     let _ = writeln!(io::stdout(), "{text}");
+}
+
+/// Serves; and where a picture is wanted, draws the shutdown when all is over.
+fn draw_and_serve(args: &Args) -> Result<ExitCode, String> {
+    // Outlives the guard in `serve`, so the shutdown is through when this draws it, also after a panic.
+    let picture = args
+        .timeline
+        .as_deref()
+        .map(|path| Picture::at(path, &args.log));
+    let picture = picture.transpose()?;
+    let code = serve(args)?;
+    match picture.as_ref().map_or(Ok(()), Picture::draw) {
+        Ok(()) => Ok(code),
+        Err(message) => {
+            refuse(message);
+            Ok(ExitCode::FAILURE)
+        }
+    }
 }
 
 fn serve(args: &Args) -> Result<ExitCode, String> {

@@ -22,7 +22,9 @@ mod sys;
 pub mod systemd;
 mod task;
 pub mod terminate;
+pub mod testing;
 pub mod thread;
+pub mod timeline;
 
 pub use diagnose::activity;
 pub use exit::{exit, init, Guard, InstallError};
@@ -162,4 +164,6 @@ mod pages {
     #[cfg(all(unix, feature = "process"))]
     #[doc = include_str!("../docs/pools-and-processes.md")]
     mod pools_and_processes {}
+    #[doc = include_str!("../docs/testing-your-program.md")]
+    mod testing_your_program {}
 }

@@ -306,3 +306,53 @@ fn pool_hashes_a_folder_and_says_which_files_it_could_not_read() {
     assert_eq!(missing.status.code(), Some(1));
     assert!(missing.err.contains("/no/such/folder"), "{missing:#?}");
 }
+
+#[test]
+fn timeline_prints_the_picture_and_writes_it_where_it_is_told_to() {
+    let folder = Folder::new();
+    let (svg, trace) = (folder.join("a.svg"), folder.join("a.json"));
+    let ended = run(
+        "timeline",
+        &[svg.to_str().unwrap(), trace.to_str().unwrap()],
+    );
+    assert!(ended.status.success(), "{ended:#?}");
+    let line = |part: &str| {
+        ended
+            .out
+            .iter()
+            .position(|line| line.contains(part))
+            .unwrap()
+    };
+    assert!(ended.out[0].ends_with("9 entries, 1 STUCK"), "{ended:#?}");
+    assert!(
+        ended.out[line("plugin")].starts_with("!* plugin "),
+        "{ended:#?}"
+    );
+    assert!(line("request 3") < line("plugin") && line("plugin") < line("remove the lock file"));
+    assert!(fs::read_to_string(svg).unwrap().starts_with("<svg "));
+    assert!(fs::read_to_string(trace)
+        .unwrap()
+        .starts_with("{\"displayTimeUnit\""));
+
+    let bad = folder.join("a.txt");
+    let ended = run("timeline", &[bad.to_str().unwrap()]);
+    assert_eq!(ended.status.code(), Some(2), "{ended:#?}");
+    assert!(
+        ended.out.is_empty() && ended.err.contains(".svg or .json"),
+        "{ended:#?}"
+    );
+}
+
+#[test]
+fn rehearse_ends_clean_and_finds_the_mistake() {
+    let ended = run("rehearse", &[]);
+    assert!(ended.status.success(), "{ended:#?}");
+    assert_eq!(
+        ended.out.last().unwrap(),
+        "the shutdown was rehearsed in 5 runs, all clean"
+    );
+    let ended = run("rehearse", &["--with-mistake"]);
+    assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
+    let starting = "shutdown at \"starting\": NOT CLEAN";
+    assert!(ended.out.iter().any(|line| line == starting), "{ended:#?}");
+}

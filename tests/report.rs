@@ -506,3 +506,15 @@ fn a_fault_that_a_worker_notes_makes_the_report_unclean() {
         "{text}"
     );
 }
+
+#[test]
+fn a_straggler_with_a_grace_is_reported_as_waited_for_until_that_was_over() {
+    let gate = Gate::new();
+    let supervisor = Supervisor::new();
+    supervisor.on_exit("slow", || std::thread::sleep(ms(50)));
+    let stuck = supervisor.worker().name("stuck".into()).grace(ms(30));
+    stuck.spawn(gate.passer()).unwrap();
+    let report = supervisor.shutdown();
+    // Not until the report was made, after the hook.
+    assert_eq!(entry(&report, "stuck").waited(), ms(30), "{report}");
+}

@@ -7,6 +7,11 @@ use crate::sys;
 
 /// Why a shutdown began. The first cause wins; later ones change nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum Cause {
     /// Somebody asked for it: `shutdown()`, or `request_shutdown` with this cause.

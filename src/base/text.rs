@@ -3,20 +3,25 @@
 use std::fmt;
 use std::time::Duration;
 
+/// The character, or a stand-in for one that could drive a terminal.
+pub(crate) fn printable(c: char) -> char {
+    // The bidirectional overrides would let a name rewrite the rest of its line.
+    let hostile = c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if hostile {
+        '\u{fffd}'
+    } else {
+        c
+    }
+}
+
 /// Text from outside (names, panic messages) without what could drive a terminal.
 pub(crate) struct Printable<'a>(pub(crate) &'a str);
 
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use fmt::Write;
-        // The bidirectional overrides would let a name rewrite the rest of its line.
-        let hostile = |c: char| {
-            c.is_control()
-                || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        };
-        self.0
-            .chars()
-            .try_for_each(|c| f.write_char(if hostile(c) { '\u{fffd}' } else { c }))
+        self.0.chars().try_for_each(|c| f.write_char(printable(c)))
     }
 }
 

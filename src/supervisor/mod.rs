@@ -29,6 +29,7 @@ pub(crate) mod straggler;
 mod telling;
 mod trace;
 pub(crate) mod waited;
+mod waiting;
 pub(crate) mod waits;
 mod walk;
 pub(crate) mod worker;

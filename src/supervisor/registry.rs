@@ -140,8 +140,8 @@ pub(crate) struct Registry {
     pub(crate) pending: BTreeSet<WorkerId>,
     /// When pending workers are given up that are so before the deadline, soonest first. May name some that are pending no more.
     pub(crate) graces: BTreeSet<(Instant, WorkerId)>,
-    /// Workers that were still running when their grace was over, or whose thread would not be joined.
-    pub(crate) overdue: BTreeSet<WorkerId>,
+    /// Workers that were still running when their grace was over, or whose thread would not be joined; and when they were given up.
+    pub(crate) overdue: BTreeMap<WorkerId, Instant>,
     /// Workers of which the observers know that their time is up.
     pub(super) stragglers: BTreeSet<WorkerId>,
     /// What a look at the stragglers has found, for the report.
@@ -214,7 +214,7 @@ impl Registry {
             told: Vec::new(),
             pending: BTreeSet::new(),
             graces: BTreeSet::new(),
-            overdue: BTreeSet::new(),
+            overdue: BTreeMap::new(),
             stragglers: BTreeSet::new(),
             looked_at: BTreeMap::new(),
             look_limit: LOOK_LIMIT,

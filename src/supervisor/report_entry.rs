@@ -8,12 +8,13 @@ use super::report::{CallbackFault, EntryKind, EntryReport, Outcome};
 use super::straggler::Straggler;
 use super::worker::{End, Worker};
 
-/// Adds what is to be said of `told`; a nested supervisor is followed by its own entries.
+/// Adds what is to be said of `told`; a nested supervisor is followed by its own entries. `late`: when it was given up, before the
+/// deadline.
 pub(super) fn push(
     entries: &mut Vec<EntryReport>,
     told: &Told,
     began: Instant,
-    late: bool,
+    late: Option<Instant>,
     extended: Option<Duration>,
     looked_at: Option<&Arc<Straggler>>,
 ) {
@@ -28,13 +29,14 @@ pub(super) fn push(
             }
             // Told by somebody before the shutdown was: the wait counts from the shutdown's own turn.
             let until = worker.gone_at().unwrap_or_else(Instant::now);
+            let until = late.map_or(until, |given_up| until.min(given_up));
             entries.push(EntryReport {
                 kind: worker.traits.kind,
                 id: worker.id,
                 name: worker.traits.name.clone(),
                 supervisor: None,
                 location: worker.traits.location,
-                outcome: outcome_of(worker, late),
+                outcome: outcome_of(worker, late.is_some()),
                 callback,
                 fault,
                 note: worker.note(),

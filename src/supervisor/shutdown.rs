@@ -200,7 +200,7 @@ impl Core {
                     continue;
                 }
                 if registry.pending.remove(&id) {
-                    registry.overdue.insert(id);
+                    registry.overdue.insert(id, end);
                     late.insert(id);
                 }
             }
@@ -254,7 +254,8 @@ impl Core {
         let limit = limit.max(now + COLLECT_LIMIT / 10);
         for worker in gone {
             if !worker.collect(Some(limit)) {
-                self.registry.lock().overdue.insert(worker.id);
+                let given_up = Instant::now();
+                self.registry.lock().overdue.insert(worker.id, given_up);
             }
         }
     }
@@ -329,7 +330,7 @@ impl Core {
         let began = began.unwrap_or_else(Instant::now);
         let mut entries = Vec::with_capacity(told.len() + hooks.len());
         for told in told.iter().chain(&hooks) {
-            let late = overdue.contains(&told.entry.id());
+            let late = overdue.get(&told.entry.id()).copied();
             let extended = extensions.get(&told.entry.id());
             let extended = extended.map(Extended::by).filter(|by| !by.is_zero());
             let looked_at = looked_at.get(&told.entry.id());

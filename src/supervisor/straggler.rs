@@ -4,7 +4,7 @@
 //! while the threads still hang where they hang; who looks at the threads is decided in `seams`.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -231,7 +231,7 @@ impl Straggler {
         }
     }
 
-    fn of(told: &Told, overdue: &BTreeSet<WorkerId>) -> Option<Straggler> {
+    fn of(told: &Told, overdue: &BTreeMap<WorkerId, Instant>) -> Option<Straggler> {
         match &told.entry {
             Entry::Worker(worker) => {
                 let itself = is_stuck(worker, overdue) && !worker.is_gone();
@@ -244,7 +244,7 @@ impl Straggler {
 }
 
 /// Whether the report will have it as a straggler, in one way or the other. Cheap: asked of every entry of every shutdown.
-fn is_straggler(told: &Told, overdue: &BTreeSet<WorkerId>) -> bool {
+fn is_straggler(told: &Told, overdue: &BTreeMap<WorkerId, Instant>) -> bool {
     match &told.entry {
         Entry::Worker(worker) => {
             is_stuck(worker, overdue) || worker.callback.is_hung() || worker.token_hangs()
@@ -254,9 +254,9 @@ fn is_straggler(told: &Told, overdue: &BTreeSet<WorkerId>) -> bool {
     }
 }
 
-fn is_stuck(worker: &Worker, overdue: &BTreeSet<WorkerId>) -> bool {
+fn is_stuck(worker: &Worker, overdue: &BTreeMap<WorkerId, Instant>) -> bool {
     let left = worker.is_gone() || worker.is_caller() || worker.traits.daemon;
-    !left || overdue.contains(&worker.id)
+    !left || overdue.contains_key(&worker.id)
 }
 
 impl CallbackState {

@@ -27,7 +27,7 @@ pub(crate) use thread_ident::ThreadIdent;
 #[cfg(unix)]
 pub(crate) use unix::{
     at_exit, exit_now, flush_c_streams, fork_generation, is_first_thread, stderr_width,
-    write_stderr,
+    terminal_width, write_stderr,
 };
 #[cfg(all(feature = "process", target_os = "linux"))]
 pub(crate) use unix_io::die_with_this_thread;
@@ -46,5 +46,5 @@ pub(crate) use unix_signal::{
 pub(crate) use windows::{
     at_exit, die_of, exit_now, flush_c_streams, forget_signals, fork_generation, is_first_thread,
     is_hangup, parent_leads_our_group, signal_name, stderr_width, take_signal, takes_handler,
-    unblock, write_stderr, Disposition, SignalHandlers, SIGNALS,
+    terminal_width, unblock, write_stderr, Disposition, SignalHandlers, SIGNALS,
 };

@@ -211,13 +211,23 @@ fn sigpipe_is_pending() -> bool {
 
 /// How many columns the terminal has that standard error is. `None` if it is none, or does not tell.
 pub(crate) fn stderr_width() -> Option<usize> {
+    width_of(libc::STDERR_FILENO)
+}
+
+/// How many columns the terminal has that standard output goes to, if it goes to one.
+pub(crate) fn terminal_width() -> Option<usize> {
+    width_of(libc::STDOUT_FILENO)
+}
+
+fn width_of(descriptor: libc::c_int) -> Option<usize> {
     let mut size = libc::winsize {
         ws_row: 0,
         ws_col: 0,
         ws_xpixel: 0,
         ws_ypixel: 0,
     };
-    // SAFETY: `size` is what this request writes to.
-    let failed = unsafe { libc::ioctl(libc::STDERR_FILENO, libc::TIOCGWINSZ, &mut size) };
-    Some(usize::from(size.ws_col)).filter(|&width| failed == 0 && width > 0)
+    // SAFETY: this request writes one `winsize`, which is what the pointer is to; on anything but a terminal it fails.
+    let asked = unsafe { libc::ioctl(descriptor, libc::TIOCGWINSZ, &mut size) };
+    // A serial line does not know its width, and says 0.
+    (asked == 0 && size.ws_col > 0).then(|| size.ws_col.into())
 }

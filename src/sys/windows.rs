@@ -154,3 +154,8 @@ pub(crate) fn signal_name(signal: i32) -> Option<&'static str> {
 pub(crate) fn stderr_width() -> Option<usize> {
     None
 }
+
+/// Not asked for here: `COLUMNS` decides, or a usual width.
+pub(crate) fn terminal_width() -> Option<usize> {
+    None
+}
