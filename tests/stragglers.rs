@@ -414,6 +414,22 @@ fn accept_over_ipv6_and_unix() {
 }
 
 #[test]
+fn connect_to_one_that_takes_no_more() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // SAFETY: listening again on a descriptor that is open only changes how many may wait: none beside the first.
+    assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
+    // Whoever comes once the queue is full gets no answer, so its connect goes on for two minutes.
+    let mut waiting = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, ms(200)) {
+        waiting.push(stream);
+    }
+    let straggler = hang("in connect", move || drop(TcpStream::connect(address)));
+    assert_in(&straggler, "connect", Some("tcp"));
+    assert_advice(&straggler, "use `TcpStream::connect_timeout`");
+}
+
+#[test]
 fn accept_with_a_callback_that_does_not_reach_it() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let settings = |worker: Builder| worker.on_terminate(|| ());

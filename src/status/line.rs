@@ -21,8 +21,8 @@ pub(super) struct Line {
     of: usize,
     /// How long it may take yet; `None` for as long as it likes.
     time: Option<Duration>,
-    /// What Ctrl-C does.
-    key: &'static str,
+    /// What Ctrl-C does: in full, short, not at all.
+    keys: [&'static str; 3],
 }
 
 impl Line {
@@ -42,10 +42,10 @@ impl Line {
             left: waited.len(),
             of,
             time: deadline.map(|end| end.saturating_duration_since(now)),
-            key: match exit::signals_to_the_end(core) {
-                None => "",
-                Some(1) => "; Ctrl-C again to leave now",
-                Some(_) => "; Ctrl-C twice to leave now",
+            keys: match exit::signals_to_the_end(core) {
+                None => ["", "", ""],
+                Some(1) => ["; Ctrl-C again to leave now", "; Ctrl-C again", ""],
+                Some(_) => ["; Ctrl-C twice to leave now", "; Ctrl-C twice", ""],
             },
         })
     }
@@ -56,21 +56,28 @@ impl Line {
         (self.of.saturating_sub(self.left), self.of)
     }
 
-    /// As text, in at most `width` columns if that is given: the names give way first.
+    /// As text, in at most `width` columns if that is given: all names but the first give way first, then what Ctrl-C does.
     pub(super) fn text(&self, width: Option<usize>) -> String {
         let mut end = String::new();
         // Writing to a String does not fail.
         if let Some(time) = self.time {
             let _ = write!(end, "; {} left", seconds(time));
         }
-        end.push_str(self.key);
-        if self.names.is_empty() {
-            return cut(format!("stopping: all have ended{end}"), width);
-        }
+        let Some(first) = self.names.first() else {
+            return cut(
+                format!("stopping: all have ended{end}{}", self.keys[0]),
+                width,
+            );
+        };
         let mut text = format!("stopping: {} of {} left: ", self.left, self.of);
-        let room = width
-            .unwrap_or(400)
-            .saturating_sub(text.chars().count() + end.chars().count());
+        let columns = width.unwrap_or(400);
+        let taken = text.chars().count() + end.chars().count();
+        // Beside the first name there may have to be the sign that there are more.
+        let least = first.chars().count() + if self.names.len() > 1 { 3 } else { 0 };
+        let fits = |key: &&str| taken + key.chars().count() + least <= columns;
+        let key = self.keys.into_iter().find(fits).unwrap_or_default();
+        end.push_str(key);
+        let room = columns.saturating_sub(taken + key.chars().count());
         let mut names = String::new();
         for (at, name) in self.names.iter().enumerate() {
             let separator = if at == 0 { "" } else { ", " };
@@ -148,7 +155,7 @@ mod tests {
             left: names.len(),
             of: 12,
             time: Some(Duration::from_millis(5_900)),
-            key: "; Ctrl-C again to leave now",
+            keys: ["; Ctrl-C again to leave now", "; Ctrl-C again", ""],
         }
     }
 
@@ -170,6 +177,19 @@ mod tests {
             "{text}"
         );
         assert!(text.contains(", …; 5.9 s left; Ctrl-C again"), "{text}");
+    }
+
+    #[test]
+    fn who_is_left_is_said_on_a_usual_terminal_too() {
+        let names = ["writer (2.1 s, in fsync)", "accept", "reader"];
+        assert_eq!(
+            line(&names).text(Some(80)),
+            "stopping: 3 of 12 left: writer (2.1 s, in fsync), …; 5.9 s left; Ctrl-C again"
+        );
+        assert_eq!(
+            line(&names).text(Some(65)),
+            "stopping: 3 of 12 left: writer (2.1 s, in fsync), …; 5.9 s left"
+        );
     }
 
     #[test]
