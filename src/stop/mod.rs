@@ -4,6 +4,7 @@
 
 mod callback;
 mod reason;
+mod registrations;
 mod shared;
 pub(crate) mod timer;
 mod token;

@@ -45,11 +45,11 @@ pub(crate) trait Extend: Send + Sync {
 /// What source and tokens share.
 pub(crate) struct Shared {
     stopped: AtomicBool,
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
     /// Notified when it is stopped, and when a callback has returned.
-    changed: Condvar,
+    pub(super) changed: Condvar,
     /// Made when somebody first asks for it; its sender is in the state.
-    channel: OnceCell<Receiver<Never>>,
+    pub(super) channel: OnceCell<Receiver<Never>>,
     /// The token that this is a child of, and our key there.
     parent: Option<(Arc<Shared>, u64)>,
     /// Whom its holder asks for more time.
@@ -59,17 +59,17 @@ pub(crate) struct Shared {
 }
 
 #[derive(Default)]
-struct State {
-    stop: Option<Stop>,
+pub(super) struct State {
+    pub(super) stop: Option<Stop>,
     /// The next key, for callbacks, wakers and children alike.
     next: u64,
-    callbacks: BTreeMap<u64, Box<dyn FnOnce() + Send>>,
+    pub(super) callbacks: BTreeMap<u64, Box<dyn FnOnce() + Send>>,
     /// The callbacks that run just now, each on its thread. Mostly none or one.
-    running: Vec<(u64, ThreadId)>,
-    wakers: BTreeMap<u64, Waker>,
+    pub(super) running: Vec<(u64, ThreadId)>,
+    pub(super) wakers: BTreeMap<u64, Waker>,
     children: BTreeMap<u64, Weak<Shared>>,
     /// Dropped on the stop, which disconnects the channel.
-    sender: Option<Sender<Never>>,
+    pub(super) sender: Option<Sender<Never>>,
 }
 
 /// A token that has been tripped, with its descendants: their callbacks can be run, by one thread or by several in turn.
@@ -308,78 +308,10 @@ impl Shared {
         drop(state);
         self.changed.notify_all(); // for who unregisters it and waits
     }
-
-    // ---- callbacks, futures, channel
-
-    /// Registers a callback. Gives it back if the token is stopped.
-    pub(super) fn add_callback(
-        &self,
-        callback: Box<dyn FnOnce() + Send>,
-    ) -> Result<u64, Box<dyn FnOnce() + Send>> {
-        let mut state = self.state.lock();
-        if state.stop.is_some() {
-            return Err(callback);
-        }
-        let key = state.next_key();
-        state.callbacks.insert(key, callback);
-        Ok(key)
-    }
-
-    /// Unregisters a callback; waits for it if it runs on another thread just now, and for no other.
-    pub(super) fn remove_callback(&self, key: u64) {
-        let mut state = self.state.lock();
-        if let Some(callback) = state.callbacks.remove(&key) {
-            drop(state);
-            drop(callback);
-            return;
-        }
-        let here = std::thread::current().id();
-        while state
-            .running
-            .iter()
-            .any(|&(k, thread)| k == key && thread != here)
-        {
-            self.changed.wait(&mut state);
-        }
-    }
-
-    /// Leaves (or replaces) a waker. False if the token is stopped: then nothing is left.
-    pub(super) fn set_waker(&self, key: &mut Option<u64>, waker: &Waker) -> bool {
-        // A waker is a user's: cloned and dropped with the lock free.
-        let waker = waker.clone();
-        let old;
-        {
-            let mut state = self.state.lock();
-            if state.stop.is_some() {
-                return false;
-            }
-            let key = *key.get_or_insert_with(|| state.next_key());
-            old = state.wakers.insert(key, waker);
-        }
-        drop(old);
-        true
-    }
-
-    pub(super) fn remove_waker(&self, key: u64) {
-        let waker = self.state.lock().wakers.remove(&key);
-        drop(waker);
-    }
-
-    /// A channel that disconnects when the token is stopped.
-    pub(super) fn channel(&self) -> &Receiver<Never> {
-        self.channel.get_or_init(|| {
-            let (sender, receiver) = crossbeam_channel::bounded(0);
-            let mut state = self.state.lock();
-            if state.stop.is_none() {
-                state.sender = Some(sender);
-            }
-            receiver
-        })
-    }
 }
 
 impl State {
-    fn next_key(&mut self) -> u64 {
+    pub(super) fn next_key(&mut self) -> u64 {
         self.next += 1;
         self.next
     }

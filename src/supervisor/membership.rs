@@ -1,23 +1,20 @@
-//! What happens to a supervisor outside the steps of its shutdown: registering, leaving, asking for the shutdown.
+//! Who is in a supervisor: registering, leaving, being left out, and letting go.
 
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::Arc;
 use std::time::Instant;
 
-use log::Level;
 use once_cell::sync::OnceCell;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use super::event::{self, EventKind};
 use super::hook::HookRecord;
 use super::observers::Observers;
-use super::registry::{next_id, ChildRecord, Closed, Core, Entry, Message, Phase, Registry, Told};
+use super::registry::{next_id, ChildRecord, Closed, Core, Entry, Phase, Registry, Told};
 use super::report::{EntryKind, WorkerId};
 use super::settings::{Settings, Strategy};
 use super::worker::Worker;
-use crate::base::cause::Cause;
-use crate::stop::{Stop, StopReason, StopSource};
+use crate::stop::StopSource;
 use crate::sys;
 
 impl Core {
@@ -261,92 +258,6 @@ impl Core {
         drop(registry);
         if rouse {
             self.changed.notify_all();
-        }
-    }
-
-    /// Begins the shutdown: the first cause wins. True if this was the first. Everyone who waits for it wakes; nothing is
-    /// carried out yet. A child gets no longer than what is left of its parent's deadline.
-    pub(crate) fn begin(&self, cause: Cause, by_leaver: bool) -> bool {
-        if !self.is_ours() {
-            return false;
-        }
-        let coordinator;
-        {
-            let mut registry = self.registry.lock();
-            if registry.phase != Phase::Running {
-                return false;
-            }
-            let now = Instant::now();
-            registry.cause = Some(cause.clone());
-            registry.began = Some(now);
-            registry.by_leaver = by_leaver;
-            registry.last_in_time = registry.untold.newest();
-            // Past what an Instant can hold, there is no deadline.
-            registry.deadline = now.checked_add(registry.settings.deadline);
-            registry.unextended = registry.deadline;
-            let cap = registry.settings.max_extension;
-            registry.latest = registry.deadline.and_then(|d| d.checked_add(cap));
-            self.set_phase(&mut registry, Phase::Stopping);
-            // Trips, and so wakes who waits; the callbacks on it are the driver's first step.
-            let stop = Stop {
-                reason: StopReason::Shutdown(cause.clone()),
-                deadline: registry.deadline,
-            };
-            // Under the lock: whatever follows from it comes after it.
-            let level = match self.parent {
-                None => Level::Info,
-                Some(_) => event::USUAL,
-            };
-            self.observers
-                .announce_own(level, || EventKind::ShutdownBegan(cause));
-            registry.tripped = self.stop.trip(&stop);
-            coordinator = registry.coordinator.clone();
-            registry.coordinated = coordinator.is_some();
-        }
-        // After it can be seen that this one is stopping: a parent that sets its deadline later tightens ours itself.
-        if let Some(parent) = &self.parent {
-            let deadline = parent.registry.lock().deadline;
-            self.tighten(deadline);
-        }
-        self.changed.notify_all();
-        if let Some(coordinator) = coordinator {
-            // It has gone only if the guard has gone, and then whoever called this carries it out.
-            let _ = coordinator.send(Message::Requested);
-        }
-        true
-    }
-
-    /// A shutdown that is under way gets no longer than this, and nor does what is nested in it.
-    pub(crate) fn tighten(&self, cap: Option<Instant>) {
-        let Some(cap) = cap else { return };
-        let mut children = Vec::new();
-        {
-            let mut registry = self.registry.lock();
-            if registry.deadline.is_some_and(|deadline| deadline <= cap) {
-                return;
-            }
-            registry.deadline = Some(cap);
-            registry.unextended = Some(registry.unextended.map_or(cap, |d| d.min(cap)));
-            for told in &registry.told {
-                if let Entry::Child(child) = &told.entry {
-                    children.extend(child.core.upgrade());
-                }
-            }
-        }
-        self.changed.notify_all();
-        for child in children {
-            child.tighten(Some(cap));
-        }
-    }
-
-    /// Blocks until a shutdown is requested, and says why it was.
-    pub(crate) fn wait_for_request(&self) -> Cause {
-        let mut registry = self.registry.lock();
-        loop {
-            if let Some(cause) = &registry.cause {
-                return cause.clone();
-            }
-            self.changed.wait(&mut registry);
         }
     }
 

@@ -4,6 +4,7 @@
 //! `registry` holds them in order; `walk` runs callbacks that may hang; `shutdown` goes through the steps; `roots` begins
 //! it when the process exits. [`Supervisor`] is the handle on all that.
 
+mod beginning;
 mod budget;
 mod builder;
 mod callback;

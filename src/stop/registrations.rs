@@ -1,0 +1,75 @@
+//! What can be registered with a token: callbacks, wakers of futures, and the channel that disconnects.
+
+use std::task::Waker;
+
+use crossbeam_channel::Receiver;
+
+use super::shared::{Never, Shared};
+
+impl Shared {
+    /// Registers a callback. Gives it back if the token is stopped.
+    pub(super) fn add_callback(
+        &self,
+        callback: Box<dyn FnOnce() + Send>,
+    ) -> Result<u64, Box<dyn FnOnce() + Send>> {
+        let mut state = self.state.lock();
+        if state.stop.is_some() {
+            return Err(callback);
+        }
+        let key = state.next_key();
+        state.callbacks.insert(key, callback);
+        Ok(key)
+    }
+
+    /// Unregisters a callback; waits for it if it runs on another thread just now, and for no other.
+    pub(super) fn remove_callback(&self, key: u64) {
+        let mut state = self.state.lock();
+        if let Some(callback) = state.callbacks.remove(&key) {
+            drop(state);
+            drop(callback);
+            return;
+        }
+        let here = std::thread::current().id();
+        while state
+            .running
+            .iter()
+            .any(|&(k, thread)| k == key && thread != here)
+        {
+            self.changed.wait(&mut state);
+        }
+    }
+
+    /// Leaves (or replaces) a waker. False if the token is stopped: then nothing is left.
+    pub(super) fn set_waker(&self, key: &mut Option<u64>, waker: &Waker) -> bool {
+        // A waker is a user's: cloned and dropped with the lock free.
+        let waker = waker.clone();
+        let old;
+        {
+            let mut state = self.state.lock();
+            if state.stop.is_some() {
+                return false;
+            }
+            let key = *key.get_or_insert_with(|| state.next_key());
+            old = state.wakers.insert(key, waker);
+        }
+        drop(old);
+        true
+    }
+
+    pub(super) fn remove_waker(&self, key: u64) {
+        let waker = self.state.lock().wakers.remove(&key);
+        drop(waker);
+    }
+
+    /// A channel that disconnects when the token is stopped.
+    pub(super) fn channel(&self) -> &Receiver<Never> {
+        self.channel.get_or_init(|| {
+            let (sender, receiver) = crossbeam_channel::bounded(0);
+            let mut state = self.state.lock();
+            if state.stop.is_none() {
+                state.sender = Some(sender);
+            }
+            receiver
+        })
+    }
+}
