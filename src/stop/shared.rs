@@ -76,6 +76,7 @@ pub(super) struct State {
 #[derive(Clone)]
 #[must_use = "the callbacks have not run yet"]
 pub(crate) struct Tripped {
+    /// Those with anything to run: once a token is tripped nothing is added.
     tokens: Arc<[Arc<Shared>]>,
 }
 
@@ -228,8 +229,11 @@ impl Shared {
 
     /// Trips this token and all its descendants. `None` if it was stopped already.
     pub(super) fn trip(self: &Arc<Shared>, stop: &Stop) -> Option<Tripped> {
-        let mut children = self.trip_one(stop)?;
-        let mut tokens = vec![Arc::clone(self)];
+        let (mut children, quiet) = self.trip_one(stop)?;
+        let mut tokens = Vec::new();
+        if !quiet {
+            tokens.push(Arc::clone(self));
+        }
         if !children.is_empty() {
             let theirs = Stop {
                 reason: stop.reason.for_child(),
@@ -237,9 +241,11 @@ impl Shared {
             };
             while let Some(child) = children.pop() {
                 // One that was stopped on its own has stopped its own children.
-                if let Some(more) = child.trip_one(&theirs) {
+                if let Some((more, quiet)) = child.trip_one(&theirs) {
                     children.extend(more);
-                    tokens.push(child);
+                    if !quiet {
+                        tokens.push(child);
+                    }
                 }
             }
         }
@@ -248,9 +254,10 @@ impl Shared {
         })
     }
 
-    /// Sets the flag and wakes those who wait. Gives the children, or `None` if it was stopped already.
-    fn trip_one(&self, stop: &Stop) -> Option<Vec<Arc<Shared>>> {
-        let (children, sender) = {
+    /// Sets the flag and wakes those who wait. Gives the children, and whether nothing of a user's is to be run; `None` if it was
+    /// stopped already.
+    fn trip_one(&self, stop: &Stop) -> Option<(Vec<Arc<Shared>>, bool)> {
+        let (children, sender, quiet) = {
             let mut state = self.state.lock();
             if state.stop.is_some() {
                 return None;
@@ -259,12 +266,14 @@ impl Shared {
             self.stopped.store(true, Ordering::Release);
             // Upgraded after the lock is free: who drops the last handle on a child takes this lock.
             let children: Vec<Weak<Shared>> = state.children.values().cloned().collect();
-            (children, state.sender.take())
+            let quiet = state.callbacks.is_empty() && state.wakers.is_empty();
+            (children, state.sender.take(), quiet)
         };
         // After the lock is free: a waiter woken under it would only go back to sleep for it.
         self.changed.notify_all();
         drop(sender);
-        Some(children.iter().filter_map(Weak::upgrade).collect())
+        let children = children.iter().filter_map(Weak::upgrade).collect();
+        Some((children, quiet))
     }
 
     /// Runs what is registered, newest first, each with its panic caught; then wakes the futures.
