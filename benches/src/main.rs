@@ -1,7 +1,7 @@
-//! What sundown costs, beside what people would use instead. `benches/run` runs it and keeps what it says in `docs/performance.md`.
+//! What sundown costs, beside what people would use instead. `benches/run` runs it.
 //!
 //! Without arguments every row is measured; else those that are named. `--list` says which there are, `--write` puts the table and the
-//! plot into the docs, `--guard` only counts what can be counted and fails if it has grown.
+//! plot into `docs/performance.md`, which has markers for it, `--guard` only counts what can be counted and fails if it has grown.
 
 mod guard;
 mod measure;
