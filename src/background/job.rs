@@ -190,10 +190,6 @@ impl<T: Send> Work<T> for Job<T> {
         // The loop was mostly woken a moment ago. If it shares our core, a short task is over when this returns: that saves us
         // going to sleep and it waking us, a sixth of the round trip. Else it costs one system call.
         std::thread::yield_now();
-        if self.progress.is_over() {
-            return Ok(true);
-        }
-        let _noted = self.shared.note_wait();
         Ok(self.progress.await_over(limit))
     }
 }

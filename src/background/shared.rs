@@ -18,8 +18,7 @@ use parking_lot::Mutex;
 use slab::Slab;
 use tokio::runtime::Handle;
 
-use crate::supervisor::waits::{self, Waiting};
-use crate::{StopCallback, StopSource, StopToken, WorkerId};
+use crate::{StopCallback, StopSource, StopToken};
 
 /// How long a loop gets after its drain to drop what is left, before those who wait for it are let go: it is blocked, then.
 const MOMENT: Duration = Duration::from_millis(100);
@@ -43,8 +42,6 @@ pub(super) type Start = Box<dyn FnOnce() + Send>;
 pub(super) struct Shared {
     /// Tells it from all other loops.
     number: usize,
-    /// The number of its worker, for who looks why a shutdown hangs.
-    worker: Option<WorkerId>,
     /// A leaf lock: jobs run, and wakers are woken, with it free.
     inbox: Mutex<Inbox>,
     /// Stopped when the loop's worker is told to stop, and when the main task ends.
@@ -89,12 +86,6 @@ thread_local! {
 }
 
 impl Shared {
-    /// Notes that this thread is about to wait for the loop, so that a report can name a circle that this is part of.
-    pub(super) fn note_wait(&self) -> Option<Waiting> {
-        let worker = self.worker?;
-        waits::waiting_for(move || vec![worker])
-    }
-
     /// A loop of the worker with this token, that runs on this thread.
     pub(super) fn new(token: &StopToken, runtime: Option<Handle>, drain: Duration) -> Arc<Shared> {
         // Relaxed: only that no two are the same counts.
@@ -102,7 +93,6 @@ impl Shared {
         CURRENT.with(|current| current.set(number));
         Arc::new(Shared {
             number,
-            worker: waits::own_id(),
             inbox: Mutex::new(Inbox {
                 open: true,
                 queue: Vec::new(),
