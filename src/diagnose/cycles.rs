@@ -34,6 +34,9 @@ impl Graph {
         for (waiter, target) in waits::all() {
             let waiter = Node::Someone(waiter);
             match target {
+                Target::Worker(worker) => {
+                    graph.add(waiter, Node::Someone(Waiter::Worker(worker)));
+                }
                 Target::Workers(whom) => {
                     for worker in whom() {
                         graph.add(waiter, Node::Someone(Waiter::Worker(worker)));

@@ -151,8 +151,8 @@ impl SupervisorBuilder {
                 grace: Some(Duration::MAX), // until the deadline, whatever the workers get
                 daemon: false,
                 critical: Critical::No,
-                adopted: None,
             },
+            None,
             None,
             &core.observers,
         ));

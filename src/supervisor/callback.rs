@@ -27,10 +27,10 @@ enum State {
     Ready(Job),
     /// Somebody runs it. `hung` once its limit has passed; `next` came meanwhile.
     Running { hung: bool, next: Option<Job> },
-    /// It is through.
+    /// It is through, after so many nanoseconds. A fault is boxed, since most have none and every record has room for it.
     Ran {
-        took: Duration,
-        fault: Option<CallbackFault>,
+        took: u64,
+        fault: Option<Box<CallbackFault>>,
     },
 }
 
@@ -75,8 +75,11 @@ impl Callback {
                     Some(message) => Some(CallbackFault::Panicked(message.clone())),
                     None => hung.then_some(CallbackFault::Hung),
                 };
-                let took = ended.saturating_duration_since(began);
-                *state = State::Ran { took, fault };
+                let took = ended.saturating_duration_since(began).as_nanos();
+                *state = State::Ran {
+                    took: u64::try_from(took).unwrap_or(u64::MAX),
+                    fault: fault.map(Box::new),
+                };
             }
             return (ended, panic);
         }
@@ -146,7 +149,7 @@ impl Callback {
     pub(crate) fn is_hung(&self) -> bool {
         match &*self.state.lock() {
             State::Running { hung, .. } => *hung,
-            State::Ran { fault, .. } => *fault == Some(CallbackFault::Hung),
+            State::Ran { fault, .. } => fault.as_deref() == Some(&CallbackFault::Hung),
             State::None | State::Ready(_) => false,
         }
     }
@@ -166,7 +169,9 @@ impl Callback {
         match &*self.state.lock() {
             State::None | State::Ready(_) => (None, None),
             State::Running { hung, .. } => (None, hung.then_some(CallbackFault::Hung)),
-            State::Ran { took, fault } => (Some(*took), fault.clone()),
+            State::Ran { took, fault } => {
+                (Some(Duration::from_nanos(*took)), fault.as_deref().cloned())
+            }
         }
     }
 }

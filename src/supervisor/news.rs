@@ -72,7 +72,7 @@ impl Worker {
     /// It will be started again after `pause`. `failure`: how its last run failed, if that is why.
     pub(crate) fn restarts_after(&self, pause: Duration, failure: Option<String>) {
         let mut progress = self.progress.lock();
-        let known = progress.restarts.get_or_insert_with(Box::default);
+        let known = &mut progress.rare().restarts;
         let restarts = known.count.saturating_add(1);
         if failure.is_some() {
             known.last_failure.clone_from(&failure);
@@ -93,7 +93,7 @@ impl Worker {
     pub(crate) fn failed(&self, failure: Option<String>) {
         if failure.is_some() {
             let mut progress = self.progress.lock();
-            let known = progress.restarts.get_or_insert_with(Box::default);
+            let known = &mut progress.rare().restarts;
             known.last_failure = failure;
         }
     }
@@ -101,14 +101,14 @@ impl Worker {
     /// It has been.
     pub(crate) fn restarted(&self) {
         let mut progress = self.progress.lock();
-        let known = progress.restarts.get_or_insert_with(Box::default);
+        let known = &mut progress.rare().restarts;
         known.count = known.count.saturating_add(1);
     }
 
     /// It is not started again although it should be. `loudly`: its supervisor shuts down when it has ended.
     pub(crate) fn gives_up(&self, failure: String, loudly: bool) {
         let mut progress = self.progress.lock();
-        let known = progress.restarts.get_or_insert_with(Box::default);
+        let known = &mut progress.rare().restarts;
         known.gave_up = loudly;
         let restarts = known.count;
         known.last_failure = Some(failure.clone());
@@ -118,13 +118,15 @@ impl Worker {
     /// What is known of its restarts.
     pub(crate) fn restarts(&self) -> Restarts {
         let progress = self.progress.lock();
-        progress.restarts.as_deref().cloned().unwrap_or_default()
+        let rare = progress.rare.as_ref();
+        rare.map_or_else(Restarts::default, |rare| rare.restarts.clone())
     }
 
     /// The cause of its supervisor's shutdown, if an end like this is one.
     pub(super) fn fatal_end(&self, progress: &Progress, end: &End) -> Option<Cause> {
         let name = || self.traits.name.as_deref().map(str::to_owned);
-        if let Some(known) = progress.restarts.as_ref().filter(|known| known.gave_up) {
+        let known = progress.rare.as_ref().map(|rare| &rare.restarts);
+        if let Some(known) = known.filter(|known| known.gave_up) {
             return Some(Cause::GaveUp {
                 name: name(),
                 restarts: known.count,

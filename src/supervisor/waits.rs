@@ -3,7 +3,6 @@
 //! So that a circle of waits can be named when a shutdown hangs in it. One list for the process, behind a leaf lock, which only
 //! those who are about to block ever take: a wait that returns at once costs nothing.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -24,27 +23,34 @@ pub(crate) enum Waiter {
 /// What is waited for.
 #[derive(Clone)]
 pub(crate) enum Target {
+    /// The end of this worker.
+    Worker(WorkerId),
     /// The end of a worker; or, for work that several could do, of any of these. Asked only when somebody looks, with no lock held.
     Workers(Arc<dyn Fn() -> Vec<WorkerId> + Send + Sync>),
     /// The end of this supervisor's shutdown.
     Shutdown(Arc<Core>),
 }
 
-/// A wait that is noted as long as this is kept.
+/// A wait that is noted as long as this is kept: its place among them.
 #[must_use = "the wait is noted as long as this is kept"]
-pub(crate) struct Waiting(u64);
+pub(crate) struct Waiting(usize);
 
 struct Waits {
-    /// By number.
-    noted: BTreeMap<u64, (Waiter, Target)>,
-    /// The next one's number.
-    next: u64,
+    /// Places, of which those that are free are `None`: noting a wait allocates nothing most of the time.
+    noted: Vec<Option<(Waiter, Target)>>,
+    /// The free places.
+    free: Vec<usize>,
 }
 
 static WAITS: Mutex<Waits> = parking_lot::const_mutex(Waits {
-    noted: BTreeMap::new(),
-    next: 0,
+    noted: Vec::new(),
+    free: Vec::new(),
 });
+
+/// Notes that this thread is about to wait for the end of this worker. `None` if it is nobody that we know.
+pub(crate) fn waiting_for_worker(id: WorkerId) -> Option<Waiting> {
+    note(|| Target::Worker(id))
+}
 
 /// Notes that this thread is about to wait for the end of the workers that `whom` names. `None` if it is nobody that we know.
 pub(crate) fn waiting_for(
@@ -65,22 +71,32 @@ pub(crate) fn own_id() -> Option<WorkerId> {
 
 fn note(target: impl FnOnce() -> Target) -> Option<Waiting> {
     let waiter = current::waiter()?;
-    let target = target();
+    let wait = Some((waiter, target()));
     let mut waits = WAITS.lock();
-    waits.next += 1;
-    let number = waits.next;
-    waits.noted.insert(number, (waiter, target));
-    Some(Waiting(number))
+    let place = match waits.free.pop() {
+        Some(place) => {
+            waits.noted[place] = wait;
+            place
+        }
+        None => {
+            waits.noted.push(wait);
+            waits.noted.len() - 1
+        }
+    };
+    Some(Waiting(place))
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let over = WAITS.lock().noted.remove(&self.0);
+        let mut waits = WAITS.lock();
+        let over = waits.noted[self.0].take();
+        waits.free.push(self.0);
+        drop(waits);
         drop(over); // with the lock free
     }
 }
 
 /// Every wait that is noted just now.
 pub(crate) fn all() -> Vec<(Waiter, Target)> {
-    WAITS.lock().noted.values().cloned().collect()
+    WAITS.lock().noted.iter().flatten().cloned().collect()
 }

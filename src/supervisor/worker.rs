@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
-use once_cell::sync::OnceCell;
 use parking_lot::{Condvar, Mutex};
 
 use super::callback::{Callback, Job};
@@ -37,8 +36,6 @@ pub(crate) struct Traits {
     pub(crate) daemon: bool,
     /// Whether the supervisor shuts down when it ends.
     pub(crate) critical: Critical,
-    /// The thread to unpark and to show, if it is not the one that is started (which only waits for it).
-    pub(crate) adopted: Option<Thread>,
 }
 
 /// Whether a worker's end is that of its supervisor.
@@ -77,8 +74,6 @@ pub(crate) struct Worker {
     pub(super) changed: Condvar,
     /// What it is doing, for those who ask.
     pub(crate) trace: Trace,
-    /// The timer of its time limit.
-    timer: OnceCell<Box<(TimerKey, Arc<dyn Expire>)>>,
 }
 
 /// How far a worker has come.
@@ -93,14 +88,29 @@ pub(super) struct Progress {
     pub(super) end: Option<End>,
     /// Its thread has been started, and its observers know.
     pub(super) announced: bool,
-    /// There once a run of it has failed. Boxed, since most workers are never started again.
-    pub(super) restarts: Option<Box<Restarts>>,
-    /// What it wants said of itself in the report.
-    note: Option<Note>,
+    /// What most workers have not. Boxed, so that it costs them a word.
+    pub(super) rare: Option<Box<Rare>>,
     /// Its code and its thread-locals are through; with the time, if anyone wanted to know.
     pub(super) gone: Option<Option<Instant>>,
     /// Who may join the thread.
     pub(super) native: Native,
+}
+
+/// What few workers have.
+#[derive(Default)]
+pub(super) struct Rare {
+    /// There once a run of it has failed.
+    pub(super) restarts: Restarts,
+    /// What it wants said of itself in the report.
+    note: Option<Note>,
+    /// The timer of its time limit, and what that calls.
+    timer: Option<(TimerKey, Arc<dyn Expire>)>,
+}
+
+impl Progress {
+    pub(super) fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_with(Box::default)
+    }
 }
 
 /// How a worker was told to stop.
@@ -137,13 +147,14 @@ impl End {
 }
 
 impl Worker {
+    /// `thread`: the one to unpark and to show, if it is not the one that is started (which then only waits for it).
     pub(crate) fn new(
         id: WorkerId,
-        mut traits: Traits,
+        traits: Traits,
         callback: Option<Job>,
+        thread: Option<Thread>,
         observers: &Arc<Observers>,
     ) -> Worker {
-        let adopted = traits.adopted.take();
         Worker {
             id,
             traits,
@@ -152,20 +163,18 @@ impl Worker {
             caller: AtomicBool::new(false),
             finished: AtomicBool::new(false),
             progress: Mutex::new(Progress {
-                thread: adopted,
+                thread,
                 told: None,
                 source: None,
                 end: None,
                 announced: false,
-                restarts: None,
-                note: None,
+                rare: None,
                 gone: None,
                 native: Native::Absent,
             }),
             changed: Condvar::new(),
             observers: Arc::clone(observers),
             trace: Trace::default(),
-            timer: OnceCell::new(),
         }
     }
 
@@ -331,9 +340,13 @@ impl Worker {
 
     /// Keeps the timer of its time limit, to be taken back when it is gone.
     pub(crate) fn keep_timer(&self, key: TimerKey, limit: Arc<dyn Expire>) {
-        if self.timer.set(Box::new((key, limit))).is_err() || self.is_gone() {
-            timer::cancel(key); // it ended before there was a timer to take back
+        let mut progress = self.progress.lock();
+        if progress.gone.is_none() {
+            progress.rare().timer = Some((key, limit));
+            return;
         }
+        drop(progress);
+        timer::cancel(key); // it ended before there was a timer to take back
     }
 
     /// When it was told.
@@ -377,11 +390,13 @@ impl Worker {
 
     /// What it wants said of itself in the report; the last one counts.
     pub(crate) fn set_note(&self, note: Note) {
-        self.progress.lock().note = Some(note);
+        let old = self.progress.lock().rare().note.replace(note);
+        drop(old); // with the lock free
     }
 
     pub(crate) fn note(&self) -> Option<Note> {
-        self.progress.lock().note.clone()
+        let progress = self.progress.lock();
+        progress.rare.as_ref().and_then(|rare| rare.note.clone())
     }
 
     pub(crate) fn is_finished(&self) -> bool {
@@ -394,10 +409,15 @@ impl Worker {
 
     /// The last thing that its thread does for us: code and thread-locals are through.
     pub(crate) fn set_gone(&self, at: Option<Instant>) {
-        self.progress.lock().gone = Some(at);
+        let timer = {
+            let mut progress = self.progress.lock();
+            progress.gone = Some(at);
+            let rare = progress.rare.as_mut();
+            rare.and_then(|rare| rare.timer.take())
+        };
         self.changed.notify_all();
-        if let Some(timer) = self.timer.get() {
-            timer::cancel(timer.0);
+        if let Some((key, _)) = timer {
+            timer::cancel(key);
         }
     }
 

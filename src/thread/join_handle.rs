@@ -12,7 +12,7 @@ use crate::base::text::Printable;
 use crate::stop::{Stop, StopReason};
 use crate::supervisor::registry::Core;
 use crate::supervisor::tell_worker;
-use crate::supervisor::waits::{waiting_for, Waiting};
+use crate::supervisor::waits::{waiting_for_worker, Waiting};
 use crate::supervisor::worker::Worker;
 use crate::supervisor::{current, WorkerId};
 use crate::sys::ThreadIdent;
@@ -165,10 +165,9 @@ impl<T> JoinHandle<T> {
 
     /// Notes whom this thread waits for, if it is going to wait at all.
     fn waiting(&self) -> Option<Waiting> {
-        let id = self.worker.id;
         match self.worker.is_finished() {
             true => None,
-            false => waiting_for(move || vec![id]),
+            false => waiting_for_worker(self.worker.id),
         }
     }
 

@@ -39,8 +39,8 @@ impl Builder {
     {
         self.check_runs_once()?;
         let time_limit = self.time_limit;
-        let (builder, core, traits, callback) = self.parts(EntryKind::Scoped, Location::caller());
-        let worker = register(&core, traits, callback)?;
+        let (builder, core, record) = self.parts(EntryKind::Scoped, Location::caller());
+        let worker = record.register(&core)?;
         let started = Undo::new(&core, worker.id);
         let (theirs, home) = (Arc::clone(&worker), Arc::clone(&core));
         let handle = builder.spawn_scoped(scope.std(), move || {
@@ -121,8 +121,8 @@ impl Builder {
     {
         self.check_runs_once()?;
         let time_limit = self.time_limit;
-        let (builder, core, traits, callback) = self.parts(kind, location);
-        let worker = register(&core, traits, callback)?;
+        let (builder, core, record) = self.parts(kind, location);
+        let worker = record.register(&core)?;
         let started = Undo::new(&core, worker.id);
         let (theirs, home) = (Arc::clone(&worker), Arc::clone(&core));
         let thread = builder.spawn(move || {
@@ -155,7 +155,7 @@ impl Builder {
         self,
         kind: EntryKind,
         location: &'static Location<'static>,
-    ) -> (std::thread::Builder, Arc<Core>, Traits, Option<Job>) {
+    ) -> (std::thread::Builder, Arc<Core>, Record) {
         let core = self
             .core
             .or_else(current::core)
@@ -167,7 +167,6 @@ impl Builder {
             grace: self.grace,
             daemon: self.daemon,
             critical: self.critical,
-            adopted: self.adopted,
         };
         let mut builder = std::thread::Builder::new();
         // std panics at a NUL. An adopted thread has its name already: this one is for reports.
@@ -183,18 +182,38 @@ impl Builder {
             .callback
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
-        (builder, core, traits, callback)
+        let record = Record {
+            traits,
+            callback,
+            adopted: self.adopted,
+        };
+        (builder, core, record)
     }
 }
 
-fn register(core: &Arc<Core>, traits: Traits, callback: Option<Job>) -> io::Result<Arc<Worker>> {
-    core.register(|id| Arc::new(Worker::new(id, traits, callback, &core.observers)))
-        .map_err(|_| {
-            io::Error::new(
-                io::ErrorKind::Other,
-                "the supervisor's shutdown is over: it starts no more threads",
-            )
-        })
+/// What a worker's record is made of.
+struct Record {
+    traits: Traits,
+    callback: Option<Job>,
+    /// The thread that the worker is, if it is not the one that will be started.
+    adopted: Option<Thread>,
+}
+
+impl Record {
+    fn register(self, core: &Core) -> io::Result<Arc<Worker>> {
+        let Record {
+            traits,
+            callback,
+            adopted,
+        } = self;
+        core.register(|id| Arc::new(Worker::new(id, traits, callback, adopted, &core.observers)))
+            .map_err(|_| {
+                io::Error::new(
+                    io::ErrorKind::Other,
+                    "the supervisor's shutdown is over: it starts no more threads",
+                )
+            })
+    }
 }
 
 /// The closure has ended: books how, and if that ends the supervisor, asks for its shutdown.
