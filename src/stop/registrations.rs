@@ -12,7 +12,7 @@ impl Shared {
         &self,
         callback: Box<dyn FnOnce() + Send>,
     ) -> Result<u64, Box<dyn FnOnce() + Send>> {
-        let mut state = self.state.lock();
+        let mut state = self.state();
         if state.stop.is_some() {
             return Err(callback);
         }
@@ -23,7 +23,7 @@ impl Shared {
 
     /// Unregisters a callback; waits for it if it runs on another thread just now, and for no other.
     pub(super) fn remove_callback(&self, key: u64) {
-        let mut state = self.state.lock();
+        let mut state = self.state();
         if let Some(callback) = state.callbacks.remove(&key) {
             drop(state);
             drop(callback);
@@ -35,7 +35,7 @@ impl Shared {
             .iter()
             .any(|&(k, thread)| k == key && thread != here)
         {
-            self.changed.wait(&mut state);
+            (state, _) = self.wait_for_change(state, None);
         }
     }
 
@@ -45,7 +45,7 @@ impl Shared {
         let waker = waker.clone();
         let old;
         {
-            let mut state = self.state.lock();
+            let mut state = self.state();
             if state.stop.is_some() {
                 return false;
             }
@@ -57,7 +57,7 @@ impl Shared {
     }
 
     pub(super) fn remove_waker(&self, key: u64) {
-        let waker = self.state.lock().wakers.remove(&key);
+        let waker = self.state().wakers.remove(&key);
         drop(waker);
     }
 
@@ -65,7 +65,7 @@ impl Shared {
     pub(super) fn channel(&self) -> &Receiver<Never> {
         self.channel.get_or_init(|| {
             let (sender, receiver) = crossbeam_channel::bounded(0);
-            let mut state = self.state.lock();
+            let mut state = self.state();
             if state.stop.is_none() {
                 state.sender = Some(sender);
             }

@@ -18,14 +18,13 @@
 use std::collections::BTreeMap;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 use once_cell::sync::OnceCell;
-use parking_lot::{Condvar, Mutex};
 
 use crate::base::apart::apart;
 
@@ -45,7 +44,9 @@ pub(crate) trait Extend: Send + Sync {
 /// What source and tokens share.
 pub(crate) struct Shared {
     stopped: AtomicBool,
-    pub(super) state: Mutex<State>,
+    /// std's lock and condition variable: theirs wakes all waiters at once, where parking_lot's hands the lock from one to the next,
+    /// which for a thousand waiters takes five times as long.
+    state: Mutex<State>,
     /// Notified when it is stopped, and when a callback has returned.
     pub(super) changed: Condvar,
     /// Made when somebody first asks for it; its sender is in the state.
@@ -91,14 +92,14 @@ impl Tripped {
     /// Whether nothing of a user's is left to run.
     pub(crate) fn is_quiet(&self) -> bool {
         self.tokens.iter().all(|token| {
-            let state = token.state.lock();
+            let state = token.state();
             state.callbacks.is_empty() && state.wakers.is_empty()
         })
     }
 
     /// Whether a callback is running just now.
     pub(crate) fn is_running(&self) -> bool {
-        let running = |token: &Arc<Shared>| !token.state.lock().running.is_empty();
+        let running = |token: &Arc<Shared>| !token.state().running.is_empty();
         self.tokens.iter().any(running)
     }
 }
@@ -116,9 +117,32 @@ impl Shared {
         })
     }
 
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing that could panic runs with it held, so it is never poisoned.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for `changed` with the lock, at most until `limit`; false if that has passed.
+    pub(super) fn wait_for_change<'a>(
+        &self,
+        state: MutexGuard<'a, State>,
+        limit: Option<Instant>,
+    ) -> (MutexGuard<'a, State>, bool) {
+        let Some(limit) = limit else {
+            let state = self.changed.wait(state);
+            return (state.unwrap_or_else(PoisonError::into_inner), true);
+        };
+        let left = limit.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return (state, false);
+        }
+        let waited = self.changed.wait_timeout(state, left);
+        (waited.unwrap_or_else(PoisonError::into_inner).0, true)
+    }
+
     /// A token that is stopped with this one.
     pub(super) fn child(self: &Arc<Shared>) -> Arc<Shared> {
-        let mut state = self.state.lock();
+        let mut state = self.state();
         let key = state.next_key();
         // A child of a stopped token begins as one: nobody can have registered anything with it.
         let stop = state.stop.as_ref().map(|stop| Stop {
@@ -156,7 +180,7 @@ impl Shared {
     }
 
     pub(super) fn stop_of(&self) -> Option<Stop> {
-        self.state.lock().stop.clone()
+        self.state().stop.clone()
     }
 
     pub(super) fn set_extend(&self, extend: Arc<dyn Extend>) {
@@ -195,7 +219,7 @@ impl Shared {
         &self,
         change: impl Fn(Option<Instant>) -> Option<Instant>,
     ) -> Vec<Arc<Shared>> {
-        let mut state = self.state.lock();
+        let mut state = self.state();
         if let Some(stop) = &mut state.stop {
             stop.deadline = change(stop.deadline);
         }
@@ -205,24 +229,18 @@ impl Shared {
 
     /// Whether a stop would run anything of a user's, or stop a child.
     pub(super) fn is_listened_to(&self) -> bool {
-        let state = self.state.lock();
+        let state = self.state();
         !(state.callbacks.is_empty() && state.wakers.is_empty() && state.children.is_empty())
     }
 
     /// Blocks until stopped, at most until `limit`. True if stopped.
     pub(super) fn wait_until(&self, limit: Option<Instant>) -> bool {
-        let mut state = self.state.lock();
-        while state.stop.is_none() {
-            match limit {
-                None => self.changed.wait(&mut state),
-                Some(limit) => {
-                    if self.changed.wait_until(&mut state, limit).timed_out() {
-                        return state.stop.is_some();
-                    }
-                }
-            }
+        let mut state = self.state();
+        let mut in_time = true;
+        while in_time && state.stop.is_none() {
+            (state, in_time) = self.wait_for_change(state, limit);
         }
-        true
+        state.stop.is_some()
     }
 
     // ---- stopping
@@ -258,7 +276,7 @@ impl Shared {
     /// stopped already.
     fn trip_one(&self, stop: &Stop) -> Option<(Vec<Arc<Shared>>, bool)> {
         let (children, sender, quiet) = {
-            let mut state = self.state.lock();
+            let mut state = self.state();
             if state.stop.is_some() {
                 return None;
             }
@@ -281,7 +299,7 @@ impl Shared {
         let here = std::thread::current().id();
         loop {
             let (key, callback) = {
-                let mut state = self.state.lock();
+                let mut state = self.state();
                 let Some((key, callback)) = state.callbacks.pop_last() else {
                     break;
                 };
@@ -298,7 +316,7 @@ impl Shared {
         // One by one, so that one that blocks leaves the others to whoever goes on behind it.
         loop {
             let (key, waker) = {
-                let mut state = self.state.lock();
+                let mut state = self.state();
                 let Some((key, waker)) = state.wakers.pop_first() else {
                     break;
                 };
@@ -312,7 +330,7 @@ impl Shared {
 
     /// A callback or waker has returned.
     fn has_run(&self, key: u64, here: ThreadId) {
-        let mut state = self.state.lock();
+        let mut state = self.state();
         state.running.retain(|running| *running != (key, here));
         drop(state);
         self.changed.notify_all(); // for who unregisters it and waits
@@ -345,7 +363,7 @@ impl Drop for Shared {
         }
         let mut next = self.parent.take();
         while let Some((parent, key)) = next {
-            parent.state.lock().children.remove(&key);
+            parent.state().children.remove(&key);
             // A long chain of parents that only their children held would be dropped by recursion, one frame for each.
             next = Arc::into_inner(parent).and_then(|mut parent| parent.parent.take());
         }
