@@ -73,7 +73,7 @@ impl Core {
             }
             registry.deadline = Some(cap);
             registry.unextended = Some(registry.unextended.map_or(cap, |d| d.min(cap)));
-            for told in &registry.told {
+            for told in registry.told.iter() {
                 if let Entry::Child(child) = &told.entry {
                     children.extend(child.core.upgrade());
                 }

@@ -138,7 +138,7 @@ impl Core {
         });
         if late {
             registry.late_children.push(Arc::clone(&record));
-            registry.told.push(Told {
+            Arc::make_mut(&mut registry.told).push(Told {
                 entry: Entry::Child(record),
                 at: Instant::now(),
                 child: None,
@@ -205,7 +205,8 @@ impl Core {
             let untold = registry.untold.remove(id);
             registry.pending.remove(&id);
             let told = registry.told.iter().position(|told| told.entry.id() == id);
-            removed = (untold, told.map(|at| registry.told.remove(at)));
+            let told = told.map(|at| Arc::make_mut(&mut registry.told).remove(at));
+            removed = (untold, told);
         }
         self.changed.notify_all();
         drop(removed);
@@ -300,7 +301,7 @@ impl Core {
         {
             let mut registry = self.registry.lock();
             let told = std::mem::take(&mut registry.told);
-            for told in &told {
+            for told in told.iter() {
                 if let Entry::Worker(worker) = &told.entry {
                     // Under the lock that `leave` takes after it is gone: so it is not added after it has left.
                     if !worker.is_gone() && worker.traits.kind != EntryKind::Main {

@@ -134,8 +134,9 @@ pub(crate) struct Registry {
     pub(crate) leaving: bool,
     /// Not told yet, by sequence number.
     pub(crate) untold: Ordered<Entry>,
-    /// Told, in that order.
-    pub(crate) told: Vec<Told>,
+    /// Told, in that order. Shared, so that a report is made from it without the lock and without copying it: changed with
+    /// `make_mut`, which copies only if a report is being made just now.
+    pub(crate) told: Arc<Vec<Told>>,
     /// Told workers that are still waited for.
     pub(crate) pending: BTreeSet<WorkerId>,
     /// When pending workers are given up that are so before the deadline, soonest first. May name some that are pending no more.
@@ -211,7 +212,7 @@ impl Registry {
             by_leaver: false,
             leaving: false,
             untold: Ordered::new(),
-            told: Vec::new(),
+            told: Arc::default(),
             pending: BTreeSet::new(),
             graces: BTreeSet::new(),
             overdue: BTreeMap::new(),
@@ -276,7 +277,7 @@ impl Registry {
 
     /// From now on the processor time of all who are waited for is counted.
     pub(super) fn count_cpu(&self) {
-        for told in &self.told {
+        for told in self.told.iter() {
             if let Entry::Worker(worker) = &told.entry {
                 if self.pending.contains(&worker.id) {
                     worker.trace.count_cpu();

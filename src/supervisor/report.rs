@@ -128,14 +128,39 @@ pub struct EntryReport {
     pub(crate) location: &'static Location<'static>,
     pub(crate) outcome: Outcome,
     pub(crate) callback: Option<Duration>,
+    pub(crate) told: Duration,
+    pub(crate) waited: Duration,
+    /// What there is to say of few. Boxed: a report may have a million entries.
+    pub(crate) rare: Option<Box<Rare>>,
+}
+
+/// What is said of few entries only.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rare {
     pub(crate) fault: Option<CallbackFault>,
     pub(crate) note: Option<Note>,
-    pub(crate) told: Duration,
     pub(crate) extended: Option<Duration>,
-    pub(crate) waited: Duration,
     pub(crate) restarts: u32,
     pub(crate) last_failure: Option<String>,
     pub(crate) straggler: Option<Arc<Straggler>>,
+}
+
+impl Rare {
+    /// Nothing, if there is nothing to say.
+    pub(crate) fn boxed(self) -> Option<Box<Rare>> {
+        let Rare {
+            fault: None,
+            note: None,
+            extended: None,
+            restarts: 0,
+            last_failure: None,
+            straggler: None,
+        } = self
+        else {
+            return Some(Box::new(self));
+        };
+        None
+    }
 }
 
 impl EntryReport {
@@ -176,12 +201,12 @@ impl EntryReport {
 
     /// What went wrong with its callback, if anything did.
     pub fn callback_fault(&self) -> Option<&CallbackFault> {
-        self.fault.as_ref()
+        self.rare()?.fault.as_ref()
     }
 
     /// What it said of itself, with [`note`](crate::note()) or [`note_fault`](crate::note_fault): of a child process, how that ended.
     pub fn note(&self) -> Option<&str> {
-        self.note.as_ref().map(|note| &*note.text)
+        self.rare()?.note.as_ref().map(|note| &*note.text)
     }
 
     /// When it was told to stop, counted from the beginning of the shutdown.
@@ -197,37 +222,43 @@ impl EntryReport {
     /// How much more time it was given than it had, because it asked with [`StopToken::extend`](crate::StopToken::extend); `None` if it
     /// did not ask, or got nothing.
     pub fn extended(&self) -> Option<Duration> {
-        self.extended
+        self.rare()?.extended
     }
 
     /// How often it was started again.
     pub fn restarts(&self) -> u32 {
-        self.restarts
+        self.rare().map_or(0, |rare| rare.restarts)
     }
 
     /// Why it was last started again, or given up: the message of a panic, or the text of an error.
     pub fn last_failure(&self) -> Option<&str> {
-        self.last_failure.as_deref()
+        self.rare()?.last_failure.as_deref()
     }
 
     /// Still running when its time was up: the worker, or its callback.
     pub fn is_straggler(&self) -> bool {
-        self.outcome == Outcome::Straggler || self.fault == Some(CallbackFault::Hung)
+        self.outcome == Outcome::Straggler || self.callback_fault() == Some(&CallbackFault::Hung)
     }
 
     /// If it was still running when its time was up: where it hung then, and what would help.
     pub fn straggler(&self) -> Option<&Straggler> {
-        self.straggler.as_deref().filter(|_| self.is_straggler())
+        let straggler = self.rare()?.straggler.as_deref();
+        straggler.filter(|_| self.is_straggler())
     }
 
     /// It said itself that something went wrong.
     pub(crate) fn has_noted_fault(&self) -> bool {
-        self.note.as_ref().is_some_and(|note| note.fault)
+        let note = self.rare().and_then(|rare| rare.note.as_ref());
+        note.is_some_and(|note| note.fault)
+    }
+
+    fn rare(&self) -> Option<&Rare> {
+        self.rare.as_deref()
     }
 
     /// Nothing went wrong with it.
     pub fn is_clean(&self) -> bool {
-        self.fault.is_none()
+        self.callback_fault().is_none()
             && !self.has_noted_fault()
             && matches!(
                 self.outcome,

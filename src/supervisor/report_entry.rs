@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::registry::{Entry, Told};
-use super::report::{CallbackFault, EntryKind, EntryReport, Outcome};
+use super::report::{CallbackFault, EntryKind, EntryReport, Outcome, Rare};
 use super::straggler::Straggler;
 use super::worker::{End, Worker};
 
@@ -38,14 +38,17 @@ pub(super) fn push(
                 location: worker.traits.location,
                 outcome: outcome_of(worker, late.is_some()),
                 callback,
-                fault,
-                note: worker.note(),
                 told: told_after,
-                extended,
                 waited: until.saturating_duration_since(told.at),
-                restarts: restarts.count,
-                last_failure: restarts.last_failure,
-                straggler,
+                rare: Rare {
+                    fault,
+                    note: worker.note(),
+                    extended,
+                    restarts: restarts.count,
+                    last_failure: restarts.last_failure,
+                    straggler,
+                }
+                .boxed(),
             });
         }
         Entry::Hook(hook) => {
@@ -67,14 +70,15 @@ pub(super) fn push(
                 location: hook.location,
                 outcome,
                 callback,
-                fault,
-                note: None,
                 told: told_after,
-                extended,
                 waited: callback.unwrap_or_else(|| told.at.elapsed()),
-                restarts: 0,
-                last_failure: None,
-                straggler,
+                rare: Rare {
+                    fault,
+                    extended,
+                    straggler,
+                    ..Rare::default()
+                }
+                .boxed(),
             });
         }
         Entry::Child(child) => {
@@ -97,14 +101,13 @@ pub(super) fn push(
                     false => Outcome::Straggler,
                 },
                 callback: None,
-                fault: None,
-                note: None,
                 told: told_after,
-                extended,
                 waited: report.elapsed(),
-                restarts: 0,
-                last_failure: None,
-                straggler: None,
+                rare: Rare {
+                    extended,
+                    ..Rare::default()
+                }
+                .boxed(),
             });
             entries.extend(report.entries().iter().cloned().map(|mut entry| {
                 entry.told += told_after;

@@ -317,7 +317,7 @@ impl Core {
         let (told, hooks, overdue, extensions, looked_at, began, cause, mut secondary) = {
             let registry = self.registry.lock();
             (
-                registry.told.clone(),
+                Arc::clone(&registry.told),
                 registry.exit_hooks_run.clone(),
                 registry.overdue.clone(),
                 registry.extensions.clone(),

@@ -90,7 +90,7 @@ impl Core {
             Entry::Child(_) => {}
         }
         if reported {
-            registry.told.push(Told {
+            Arc::make_mut(&mut registry.told).push(Told {
                 entry: entry.clone(),
                 at: now,
                 child: None,
@@ -119,7 +119,7 @@ impl Core {
         let report = core.drive_or_wait();
         let mut registry = self.registry.lock();
         // The newest told is the last, so this looks at one or two.
-        let mut told = registry.told.iter_mut().rev();
+        let mut told = Arc::make_mut(&mut registry.told).iter_mut().rev();
         if let Some(told) = told.find(|told| told.entry.id() == child.id) {
             told.child = Some(report);
         }
