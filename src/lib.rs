@@ -16,6 +16,7 @@ mod seams;
 mod status;
 mod stop;
 mod supervisor;
+mod sync;
 #[allow(unsafe_code)]
 mod sys;
 #[cfg(all(unix, feature = "systemd"))]
@@ -91,7 +92,7 @@ pub fn stop_token() -> StopToken {
 /// By when the code that runs on this thread must be done: a callback or hook within its own limit, a worker that has been told
 /// to stop within its grace, any other thread within the deadline of a shutdown that is under way. `None` if there is no limit
 /// (yet).
-pub fn deadline() -> Option<std::time::Instant> {
+pub fn deadline() -> Option<sync::Instant> {
     use supervisor::current;
     if let Some((core, turn)) = current::callback() {
         return core.registry.lock().telling_limit(turn.since);

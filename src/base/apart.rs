@@ -1,17 +1,16 @@
 //! Work on a thread of its own, when it must not hold up the thread that asks for it.
 
-use std::sync::mpsc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use crate::sync::{mpsc, thread, Mutex};
 
 /// Runs `job` on a thread of its own; here, if none can be had.
 pub(crate) fn apart(job: impl FnOnce() + Send + 'static) {
     let job = Arc::new(Mutex::new(Some(job)));
     let theirs = Arc::clone(&job);
     let take = |job: &Mutex<Option<_>>| job.lock().take();
-    let started = std::thread::Builder::new()
+    let started = thread::Builder::new()
         .name("sundown-apart".into())
         .spawn(move || {
             if let Some(job) = take(&theirs) {

@@ -4,17 +4,17 @@
 //! jobs from the queue until `end` is tripped and, if what is pending is to be drained, the queue is empty.
 
 use std::io;
-use std::sync::atomic::{fence, AtomicU8, Ordering};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{never, select, Receiver, Select, Sender};
-use parking_lot::Mutex;
 
 use super::job::{Queued, Runnable};
 use super::{waiting, Pending};
 use crate::base::logging;
 use crate::base::text::Printable;
+use crate::sync::atomic::{fence, AtomicU8, Ordering};
+use crate::sync::{thread, Instant, Mutex};
 use crate::thread::JoinHandle;
 use crate::{ShutdownReport, StopSource, StopToken, Supervisor};
 
@@ -367,7 +367,7 @@ fn briefly<R>(mut look: impl FnMut() -> Option<R>) -> Option<R> {
         }
         match turn {
             0..=6 => (0..1 << turn).for_each(|_| std::hint::spin_loop()),
-            _ => std::thread::yield_now(),
+            _ => thread::yield_now(),
         }
     }
     None

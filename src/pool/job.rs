@@ -5,16 +5,13 @@
 
 use std::num::NonZeroU64;
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
-use std::time::Instant;
-
-use once_cell::sync::OnceCell;
-use parking_lot::Mutex;
 
 use super::waiting;
 use crate::base::panics::drop_quietly;
 use crate::supervisor::waits;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Instant, Mutex, OnceCell};
 use crate::task::{Cancelled, Progress, TaskError, Work};
 use crate::{StopSource, StopToken, WorkerId};
 

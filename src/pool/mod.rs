@@ -31,8 +31,9 @@ pub use iter::{AsCompleted, Map};
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::sync::Instant;
 use crate::task::{Cancelled, Task};
 use crate::{ShutdownReport, StopToken};
 use crew::Crew;

@@ -26,6 +26,7 @@ use parking_lot::Mutex;
 
 use super::crew::Crew;
 use crate::supervisor::waits;
+use crate::sync::thread_local;
 use crate::task::Cancelled;
 use crate::StopToken;
 

@@ -1,9 +1,9 @@
 //! Why a token was stopped, and what its holders may still do.
 
 use std::fmt;
-use std::time::Instant;
 
 use crate::base::cause::Cause;
+use crate::sync::Instant;
 
 /// Why a token was stopped. The first reason stays.
 #[derive(Clone, Debug, PartialEq, Eq)]

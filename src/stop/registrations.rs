@@ -5,6 +5,7 @@ use std::task::Waker;
 use crossbeam_channel::Receiver;
 
 use super::shared::{Never, Shared};
+use crate::sync::thread;
 
 impl Shared {
     /// Registers a callback. Gives it back if the token is stopped.
@@ -29,7 +30,7 @@ impl Shared {
             drop(callback);
             return;
         }
-        let here = std::thread::current().id();
+        let here = thread::current().id();
         while state
             .running
             .iter()

@@ -17,16 +17,17 @@
 
 use std::collections::BTreeMap;
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::task::Waker;
-use std::thread::ThreadId;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
-use once_cell::sync::OnceCell;
 
 use crate::base::apart::apart;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::of_std::{Condvar, Mutex, MutexGuard};
+use crate::sync::thread::ThreadId;
+use crate::sync::{thread, Instant, OnceCell};
 
 use super::reason::{Stop, StopReason};
 use super::timer::{self, TimerKey};
@@ -296,7 +297,7 @@ impl Shared {
 
     /// Runs what is registered, newest first, each with its panic caught; then wakes the futures.
     fn run_callbacks(&self) {
-        let here = std::thread::current().id();
+        let here = thread::current().id();
         loop {
             let (key, callback) = {
                 let mut state = self.state();

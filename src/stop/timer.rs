@@ -5,11 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
 
-use once_cell::sync::Lazy;
-use parking_lot::{Condvar, Mutex};
-
+use crate::sync::{thread, Condvar, Instant, Lazy, Mutex};
 use crate::sys;
 
 /// Something that a deadline is set for.
@@ -57,7 +54,7 @@ pub(crate) fn at(at: Instant, target: Weak<dyn Expire>) -> TimerKey {
     let first = timers.pending.keys().next() == Some(&key);
     let here = Some(sys::fork_generation());
     if timers.running_in != here {
-        let started = std::thread::Builder::new()
+        let started = thread::Builder::new()
             .name("sundown-timer".into())
             .spawn(run);
         match started {

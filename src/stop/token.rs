@@ -5,13 +5,14 @@ use std::fmt;
 use std::future::Future;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
 use super::callback::{StopCallback, StoppedFuture};
 use super::reason::{Stop, StopReason};
 use super::shared::{Extend, Never, Shared, Tripped};
+use crate::sync::Instant;
 
 /// The stopping side: whoever holds it can trip the token.
 ///

@@ -1,13 +1,12 @@
 //! The beginning of a shutdown: the first cause wins, everyone who waits for it wakes, and the deadline is set.
 
-use std::time::Instant;
-
 use log::Level;
 
 use super::event::{self, EventKind};
 use super::registry::{Core, Entry, Message, Phase};
 use crate::base::cause::Cause;
 use crate::stop::{Stop, StopReason};
+use crate::sync::Instant;
 
 impl Core {
     /// Begins the shutdown: the first cause wins. True if this was the first. Everyone who waits for it wakes; nothing is

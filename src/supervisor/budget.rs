@@ -1,7 +1,6 @@
 //! Whether the graces that were given out fit into the deadline. Looked at once, when `main` of an installed supervisor begins to
 //! wait: then everything that the program starts with has been started.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use log::Level;
@@ -11,6 +10,7 @@ use super::report::EntryKind;
 use super::settings::Order;
 use crate::base::logging;
 use crate::base::text::Short;
+use crate::sync::atomic::Ordering;
 
 impl Core {
     /// `main` has shown that it can be told, so a shutdown gives it until the deadline to leave.

@@ -1,13 +1,12 @@
 //! A callback that runs at most once, whoever asks first, with no lock held and its panic caught.
 
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
-
-use parking_lot::Mutex;
+use std::time::Duration;
 
 use super::report::CallbackFault;
 use crate::base::panics::{drop_quietly, message_of_panic};
+use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::{Instant, Mutex};
 
 /// What runs, once.
 pub(crate) type Job = Box<dyn FnOnce() + Send>;

@@ -4,10 +4,8 @@
 //! the reverse order, so when the seat is dropped every other destructor of the thread is through.
 
 use std::cell::{Cell, RefCell};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
-use std::thread::ThreadId;
-use std::time::Instant;
 
 use parking_lot::RwLock;
 
@@ -17,6 +15,9 @@ use super::report::WorkerId;
 use super::waits::Waiter;
 use super::worker::Worker;
 use crate::stop::StopToken;
+use crate::sync::atomic::AtomicBool;
+use crate::sync::thread::ThreadId;
+use crate::sync::{thread, thread_local, Instant};
 use crate::sys::{self, ThreadIdent};
 
 thread_local! {
@@ -236,7 +237,7 @@ fn look<R>(with: impl FnOnce(&Who) -> R) -> Option<R> {
 fn adopted(alive: bool) -> Option<Who> {
     let adopted = ADOPTED.read();
     let this = adopted.iter().find(|thread| thread.ident.is_current())?;
-    if alive && std::thread::current().id() != this.id {
+    if alive && thread::current().id() != this.id {
         return None;
     }
     Some(Who {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use log::Level;
 
@@ -10,6 +10,7 @@ use super::report::{ShutdownReport, WorkerId};
 use crate::base::cause::Cause;
 use crate::base::text::{Printable, Short};
 use crate::stop::StopReason;
+use crate::sync::Instant;
 
 /// Something that happened to a worker or a supervisor. See [`Supervisor::subscribe`](crate::Supervisor::subscribe).
 ///

@@ -5,7 +5,7 @@
 //! whoever did not ask keeps the limit that it had.
 
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use log::Level;
 
@@ -16,6 +16,7 @@ use super::Supervisor;
 use crate::base::logging;
 use crate::base::text::{Printable, Short};
 use crate::stop::Extend;
+use crate::sync::Instant;
 
 /// As good as for ever, and short enough to be added to any `Instant`.
 const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);

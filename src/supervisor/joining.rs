@@ -1,8 +1,9 @@
 //! Joining a worker's thread, which one caller does and all others wait for; with a limit, which std's join has not.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::worker::Worker;
+use crate::sync::Instant;
 use crate::sys::NativeThread;
 
 /// The right to join a thread, which exists once.

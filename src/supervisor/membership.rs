@@ -1,12 +1,7 @@
 //! Who is in a supervisor: registering, leaving, being left out, and letting go.
 
 use std::panic::Location;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::Arc;
-use std::time::Instant;
-
-use once_cell::sync::OnceCell;
-use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::hook::HookRecord;
 use super::observers::Observers;
@@ -15,6 +10,8 @@ use super::report::{EntryKind, WorkerId};
 use super::settings::{Settings, Strategy};
 use super::worker::Worker;
 use crate::stop::StopSource;
+use crate::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use crate::sync::{Condvar, Instant, Mutex, MutexGuard, OnceCell};
 use crate::sys;
 
 impl Core {

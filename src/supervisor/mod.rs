@@ -38,9 +38,8 @@ pub(crate) mod worker;
 use std::borrow::Cow;
 use std::fmt;
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use crate::base::cause::Cause;
 pub use builder::SupervisorBuilder;
@@ -60,6 +59,8 @@ use registry::{Core, Entry};
 use worker::Critical;
 
 use crate::stop::StopToken;
+use crate::sync::atomic::Ordering;
+use crate::sync::Instant;
 
 /// Owns the registry of workers and hooks, and runs the shutdown.
 ///

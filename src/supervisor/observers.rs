@@ -5,16 +5,14 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
-use std::time::Instant;
 
 use log::Level;
-use once_cell::sync::OnceCell;
-use parking_lot::Mutex;
 
 use super::event::{Event, EventKind};
 use super::report::WorkerId;
 use crate::base::log_queue::{self, About, Line};
 use crate::base::logging::listens;
+use crate::sync::{Instant, Mutex, OnceCell};
 
 /// Someone who is told. Called with locks held: must not block, take any lock of ours, or call anything of a user's.
 pub(crate) trait Observer: Send + Sync {

@@ -16,13 +16,11 @@ use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 use std::panic::Location;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::Sender;
-use once_cell::sync::OnceCell;
-use parking_lot::{Condvar, Mutex};
 
 use super::extension::Extended;
 use super::hook::HookRecord;
@@ -34,6 +32,8 @@ use super::straggler::{Straggler, LOOK_LIMIT};
 use super::worker::Worker;
 use crate::base::cause::Cause;
 use crate::stop::{Stop, StopReason, StopSource, Tripped};
+use crate::sync::atomic::{AtomicBool, AtomicU8};
+use crate::sync::{Condvar, Instant, Mutex, OnceCell};
 
 /// How far a supervisor is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,12 +1,13 @@
 //! From a record to its line in the report.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::registry::{Entry, Told};
 use super::report::{CallbackFault, EntryKind, EntryReport, Outcome, Rare};
 use super::straggler::Straggler;
 use super::worker::{End, Worker};
+use crate::sync::Instant;
 
 /// Adds what is to be said of `told`; a nested supervisor is followed by its own entries. `late`: when it was given up, before the
 /// deadline.

@@ -2,7 +2,7 @@
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Arc, Once, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use once_cell::sync::Lazy;
 use parking_lot::{Mutex, RwLock};
@@ -14,6 +14,7 @@ use crate::base::cause::Cause;
 use crate::base::log_queue;
 use crate::base::logging;
 use crate::base::panics::message_of_panic;
+use crate::sync::Instant;
 use crate::sys;
 
 /// How long flushing what was printed may take.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use log::Level;
 
@@ -23,6 +23,7 @@ use crate::base::cause::Cause;
 use crate::base::log_queue;
 use crate::base::logging::{self, REPORT_LIMIT};
 use crate::seams::Status;
+use crate::sync::{thread, Instant};
 
 /// How long the system may take to end threads of which all code is through.
 const COLLECT_LIMIT: Duration = Duration::from_secs(1);
@@ -37,7 +38,7 @@ impl Core {
         }
         if !self.registry.lock().coordinated {
             let core = Arc::clone(self);
-            let started = std::thread::Builder::new()
+            let started = thread::Builder::new()
                 .name("sundown".into())
                 .spawn(move || drop(core.drive_or_wait()));
             if started.is_err() {

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::panic::Location;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::callback::Callback;
 use super::hook::HookRecord;
@@ -15,6 +15,7 @@ use super::registry::{Core, Entry, Told};
 use super::report::{CallbackFault, EntryKind, WorkerId};
 use super::worker::Worker;
 use crate::seams;
+use crate::sync::Instant;
 
 /// How long looking at stragglers may take, for all of a shutdown with what is nested in it.
 pub(super) const LOOK_LIMIT: Duration = Duration::from_secs(1);

@@ -2,9 +2,8 @@
 //!
 //! Tokens and unparks call nobody, so the driver does that much itself; from the first callback on a helper thread does the rest.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use log::Level;
 
@@ -19,6 +18,8 @@ use crate::base::logging::{self, REPORT_LIMIT};
 use crate::base::text::Printable;
 use crate::stop::timer::Expire;
 use crate::stop::{Stop, StopReason, Tripped};
+use crate::sync::atomic::Ordering;
+use crate::sync::Instant;
 
 impl Core {
     /// Runs the callbacks on the supervisor's own token, if there are any.

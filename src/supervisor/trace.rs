@@ -3,11 +3,11 @@
 //! Written by the worker itself at the price of a store each, and read only when somebody looks.
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sys;
 
 /// What is known of a worker's thread, beyond how far it has come.

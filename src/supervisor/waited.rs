@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 use std::panic::Location;
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::registry::{Core, Entry, Phase};
 use super::report::EntryKind;
 use super::waits::Waiter;
 use super::worker::Worker;
+use crate::sync::atomic::Ordering;
+use crate::sync::Instant;
 
 /// How long to wait for a registry's lock: a program that is in trouble must still be able to say so.
 const LOCK_LIMIT: Duration = Duration::from_millis(100);

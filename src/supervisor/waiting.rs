@@ -1,13 +1,14 @@
 //! Waiting for one worker of which nobody holds the handle, by its number.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::current;
 use super::registry::{Core, Entry};
 use super::report::WorkerId;
 use super::worker::Worker;
 use super::Supervisor;
+use crate::sync::Instant;
 
 impl Supervisor {
     /// Whether this is `other`, or nested in it, at whatever depth.

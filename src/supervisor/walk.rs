@@ -4,15 +4,14 @@
 //! it, and another goes on with the next step. So a list without a hanging step costs one thread, however long it is, and
 //! no hand-over for each step. If no thread can be started the caller takes the steps itself.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use parking_lot::{Condvar, Mutex};
+use std::time::Duration;
 
 use super::current;
 use super::registry::Core;
 use super::report::WorkerId;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{thread, Condvar, Instant, Mutex};
 use crate::sys;
 
 /// A list of steps. Steps are taken one at a time, in order, by one thread after another.
@@ -84,7 +83,7 @@ pub(crate) fn walk<S: Steps>(steps: S, first: Option<S::Step>) {
     let mut turn = 0;
     loop {
         let helper = Arc::clone(&walk);
-        let started = std::thread::Builder::new()
+        let started = thread::Builder::new()
             .name("sundown".into())
             .spawn(move || helper.help(turn));
         if started.is_err() {

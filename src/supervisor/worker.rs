@@ -5,12 +5,8 @@
 //! observers hear.
 
 use std::panic::Location;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
-use std::thread::{JoinHandle, Thread};
-use std::time::{Duration, Instant};
-
-use parking_lot::{Condvar, Mutex};
+use std::time::Duration;
 
 use super::callback::{Callback, Job};
 use super::joining::Native;
@@ -23,6 +19,9 @@ use crate::base::logging;
 use crate::base::panics::describe_panic;
 use crate::stop::timer::{self, Expire, TimerKey};
 use crate::stop::{Extend, Stop, StopSource, StopToken, Tripped};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::thread::{JoinHandle, Thread};
+use crate::sync::{Condvar, Instant, Mutex};
 use crate::sys::NativeThread;
 
 /// What a builder decides about a worker.

@@ -1,7 +1,9 @@
 //! A thread to join, with a limit where the system has such a join.
 
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::sync::thread::JoinHandle;
+use crate::sync::Instant;
 
 /// The right to join one thread. Dropping it detaches the thread.
 #[cfg(any(target_os = "linux", target_os = "freebsd"))]

@@ -1,7 +1,8 @@
 //! The kernel's own number of a thread, and how much processor time a thread has used. Linux; elsewhere nobody knows.
 
-use std::thread::JoinHandle;
 use std::time::Duration;
+
+use crate::sync::thread::JoinHandle;
 
 /// The kernel's number of the thread that asks.
 pub(crate) fn os_thread() -> Option<u32> {

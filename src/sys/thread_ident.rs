@@ -1,6 +1,6 @@
 //! Which thread this is, without thread-locals: they are gone when a thread exits the process.
 
-use std::thread::JoinHandle;
+use crate::sync::thread::JoinHandle;
 
 /// The system's own name for a thread that has not been joined. Afterwards another thread may get the same one.
 #[cfg(unix)]

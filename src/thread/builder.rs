@@ -12,6 +12,7 @@ use crate::stop::StopToken;
 use crate::supervisor::registry::Core;
 use crate::supervisor::worker::Critical;
 use crate::supervisor::{current, EntryKind, Job, Supervisor};
+use crate::sync::thread;
 use crate::terminate::Terminate;
 
 /// Spawns a supervised thread: `std::thread::spawn`, told to stop and joined at the end.
@@ -65,7 +66,7 @@ pub struct Builder {
     /// How long it may take to be ready: for `spawn_ready`.
     pub(crate) start_timeout: Duration,
     /// The thread that this one only waits for.
-    pub(super) adopted: Option<std::thread::Thread>,
+    pub(super) adopted: Option<thread::Thread>,
 }
 
 impl fmt::Debug for Builder {
@@ -254,7 +255,7 @@ impl Supervisor {
     pub fn adopt<T: Send + 'static>(
         &self,
         name: impl Into<String>,
-        thread: std::thread::JoinHandle<T>,
+        thread: thread::JoinHandle<T>,
         terminate: impl Terminate,
     ) -> JoinHandle<T> {
         self.worker()

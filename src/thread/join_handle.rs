@@ -2,9 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use parking_lot::Mutex;
+use std::time::Duration;
 
 use super::{Result, Thread};
 use crate::base::logging;
@@ -15,6 +13,7 @@ use crate::supervisor::tell_worker;
 use crate::supervisor::waits::{waiting_for_worker, Waiting};
 use crate::supervisor::worker::Worker;
 use crate::supervisor::{current, WorkerId};
+use crate::sync::{Instant, Mutex};
 use crate::sys::ThreadIdent;
 
 /// Where a worker's value is put.

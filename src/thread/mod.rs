@@ -22,9 +22,9 @@ pub use join_handle::{JoinGuard, JoinHandle};
 pub(crate) use join_handle::{Slot, Value};
 pub use scope::{scope, Scope};
 
-pub use std::thread::{
+pub use crate::sync::thread::{
     available_parallelism, current, panicking, park, park_timeout, sleep, yield_now, AccessError,
     LocalKey, Result, ScopedJoinHandle, Thread, ThreadId,
 };
 #[allow(deprecated)] // a drop-in keeps what std keeps
-pub use std::thread::{park_timeout_ms, sleep_ms};
+pub use crate::sync::thread::{park_timeout_ms, sleep_ms};

@@ -1,6 +1,7 @@
 //! Scoped threads: told to stop by a shutdown like all others, joined by their scope.
 
 use super::{Builder, ScopedJoinHandle};
+use crate::sync::thread;
 pub use crate::sys::Scope;
 
 /// Creates a scope for threads that borrow: `std::thread::scope`, with threads that a shutdown tells to stop and waits for.
@@ -21,7 +22,7 @@ pub fn scope<'env, F, T>(f: F) -> T
 where
     F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> T,
 {
-    std::thread::scope(|std| f(Scope::of(std)))
+    thread::scope(|std| f(Scope::of(std)))
 }
 
 impl<'scope, 'env> Scope<'scope, 'env> {

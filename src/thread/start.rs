@@ -2,7 +2,7 @@
 
 use std::io;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe, Location};
-use std::sync::{mpsc, Arc, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::join_handle::{JoinHandle, Value};
@@ -14,6 +14,7 @@ use crate::stop::timer::{self, Expire};
 use crate::supervisor::registry::Core;
 use crate::supervisor::worker::{End, Traits, Worker};
 use crate::supervisor::{current, roots, EntryKind, Job, TimeLimit, WorkerId};
+use crate::sync::{mpsc, thread};
 use crate::sys::{os_thread_of, ThreadIdent};
 
 impl Builder {
@@ -68,7 +69,7 @@ impl Builder {
     #[track_caller]
     pub(crate) fn adopt<T: Send + 'static>(
         mut self,
-        thread: std::thread::JoinHandle<T>,
+        thread: thread::JoinHandle<T>,
     ) -> io::Result<JoinHandle<T>> {
         let caller = Location::caller();
         let ident = ThreadIdent::of(&thread);
@@ -155,7 +156,7 @@ impl Builder {
         self,
         kind: EntryKind,
         location: &'static Location<'static>,
-    ) -> (std::thread::Builder, Arc<Core>, Record) {
+    ) -> (thread::Builder, Arc<Core>, Record) {
         let core = self
             .core
             .or_else(current::core)
@@ -168,7 +169,7 @@ impl Builder {
             daemon: self.daemon,
             critical: self.critical,
         };
-        let mut builder = std::thread::Builder::new();
+        let mut builder = thread::Builder::new();
         // std panics at a NUL. An adopted thread has its name already: this one is for reports.
         let unfit = |name: &String| kind == EntryKind::Adopted && name.contains('\0');
         if let Some(name) = self.name.filter(|name| !unfit(name)) {
