@@ -139,6 +139,15 @@ impl Callback {
         matches!(*self.state.lock(), State::Ready(_))
     }
 
+    /// Whether it is running and has not been given up; or, if its worker has been `told`, is about to.
+    pub(crate) fn is_left(&self, told: bool) -> bool {
+        match *self.state.lock() {
+            State::Running { hung, .. } => !hung,
+            State::Ready(_) => told,
+            State::None | State::Ran { .. } => false,
+        }
+    }
+
     /// Whether it is running and has not been given up.
     pub(crate) fn is_running(&self) -> bool {
         matches!(*self.state.lock(), State::Running { hung: false, .. })

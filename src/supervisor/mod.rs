@@ -28,6 +28,7 @@ mod settings;
 mod shutdown;
 pub(crate) mod straggler;
 mod telling;
+mod told;
 mod trace;
 pub(crate) mod waited;
 mod waiting;

@@ -39,6 +39,9 @@ impl<T> Ordered<T> {
     }
 
     pub(crate) fn remove(&mut self, id: WorkerId) -> Option<T> {
+        if self.newest() == Some(id) {
+            return self.pop_newest().map(|(_, entry)| entry); // as most do that are joined soon
+        }
         let at = self.slots.binary_search_by_key(&id, |slot| slot.0).ok()?;
         let entry = self.slots[at].1.take()?;
         self.live -= 1;
