@@ -1,7 +1,8 @@
 //! A value that something else works on: what pools and background loops give back for what they are handed.
 //!
-//! Whoever works on it implements [`Work`] around a [`Progress`], which holds the outcome and those who wait for it. The handle
-//! only looks, waits and asks; nothing of a user's is called or dropped with the lock held.
+//! Whoever works on it implements [`Work`] around a [`Progress`], which holds what the work begins with, its outcome and those who
+//! wait for it, all behind one lock. The handle only looks, waits and asks; nothing of a user's is called or dropped with the lock
+//! held.
 
 use std::any::Any;
 use std::error::Error;
@@ -72,8 +73,8 @@ pub(crate) trait Work<T>: Send + Sync {
     /// It is asked to stop while it runs. Called with no lock held, each time that somebody cancels.
     fn requested(&self);
 
-    /// Blocks until it is over, at most until `limit`. True if it is. The place for what a thread that must not just block does
-    /// instead.
+    /// Blocks until it is over, at most until `limit`. True if it is. Called when it was not over a moment ago; the place for what
+    /// a thread that must not just block does instead.
     fn await_over(&self, limit: Option<Instant>) -> Result<bool, Cancelled> {
         Ok(self.progress().await_over(limit))
     }
@@ -90,18 +91,24 @@ impl<T> Task<T> {
     ///
     /// See [`TaskError`]. A panic of the work is an error here, with its payload, and not a panic.
     pub fn wait(&self) -> Result<T, TaskError> {
-        match self.work.await_over(None) {
-            Ok(_) => self.work.progress().take(),
-            Err(why) => Err(TaskError::Cancelled(why)),
+        let progress = self.work.progress();
+        if let Some(outcome) = progress.try_take() {
+            return outcome;
         }
+        self.work.await_over(None)?;
+        progress.take()
     }
 
     /// Blocks until it is over, at most for `timeout`. `None` if it is not: then it goes on, and can be waited for again.
     pub fn wait_timeout(&self, timeout: Duration) -> Option<Result<T, TaskError>> {
+        let progress = self.work.progress();
+        if let Some(outcome) = progress.try_take() {
+            return Some(outcome);
+        }
         match self.work.await_over(Instant::now().checked_add(timeout)) {
-            Ok(true) => Some(self.work.progress().take()),
+            Ok(true) => Some(progress.take()),
             Ok(false) => None,
-            Err(why) => Some(Err(TaskError::Cancelled(why))),
+            Err(why) => Some(Err(why.into())),
         }
     }
 
@@ -143,15 +150,16 @@ impl<T> fmt::Debug for Task<T> {
     }
 }
 
-/// How far the work is, its outcome, and who waits for it.
-pub(crate) struct Progress<T> {
-    /// A leaf lock.
-    state: Mutex<State<T>>,
+/// How far the work is, what it begins with, its outcome, and who waits for it. Who only looks, waits or cancels need not know what
+/// it begins with: `Progress<T, Option<S>>` serves as a `Progress<T>`.
+pub(crate) struct Progress<T, S: ?Sized = dyn Send> {
     /// Notified when the work is over, if anybody waits.
     changed: Condvar,
+    /// A leaf lock.
+    state: Mutex<State<T, S>>,
 }
 
-struct State<T> {
+struct State<T, S: ?Sized> {
     phase: Phase,
     /// There from when the work is over until somebody takes it.
     outcome: Option<Result<T, TaskError>>,
@@ -159,6 +167,8 @@ struct State<T> {
     waiters: u32,
     /// Of who awaits the handle, which there is one of.
     waker: Option<Waker>,
+    /// What the work begins with: there until it begins or, if it was cancelled before, until whoever works on it lets go of it.
+    start: S,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -168,29 +178,37 @@ enum Phase {
     Over,
 }
 
-impl<T> Progress<T> {
-    pub(crate) fn new() -> Progress<T> {
+impl<T, S> Progress<T, Option<S>> {
+    pub(crate) fn new(start: S) -> Progress<T, Option<S>> {
         Progress {
+            changed: Condvar::new(),
             state: Mutex::new(State {
                 phase: Phase::Waiting,
                 outcome: None,
                 waiters: 0,
                 waker: None,
+                start: Some(start),
             }),
-            changed: Condvar::new(),
         }
     }
 
-    /// The work begins. False if it must not: it was cancelled.
-    pub(crate) fn begin(&self) -> bool {
+    /// The work begins, with what this gives. `None` if it must not: it was cancelled, or has begun.
+    pub(crate) fn begin(&self) -> Option<S> {
         let mut state = self.state.lock();
-        let may = state.phase == Phase::Waiting;
-        if may {
-            state.phase = Phase::Running;
+        if state.phase != Phase::Waiting {
+            return None;
         }
-        may
+        state.phase = Phase::Running;
+        state.start.take()
     }
 
+    /// What work that was cancelled before it began would have begun with.
+    pub(crate) fn take_start(&self) -> Option<S> {
+        self.state.lock().start.take()
+    }
+}
+
+impl<T, S: ?Sized> Progress<T, S> {
     /// The work is over. Only the first outcome counts; another is dropped, with no lock held.
     pub(crate) fn finish(&self, outcome: Result<T, TaskError>) {
         let mut state = self.state.lock();
@@ -220,7 +238,7 @@ impl<T> Progress<T> {
     }
 
     /// It is over: wakes all who wait, after the lock is free.
-    fn tell(&self, mut state: MutexGuard<'_, State<T>>) {
+    fn tell(&self, mut state: MutexGuard<'_, State<T, S>>) {
         let (waiters, waker) = (state.waiters, state.waker.take());
         drop(state);
         if waiters > 0 {
@@ -257,8 +275,13 @@ impl<T> Progress<T> {
 
     /// The outcome of work that is over, for the first who asks.
     fn take(&self) -> Result<T, TaskError> {
-        let outcome = self.state.lock().outcome.take();
-        outcome.unwrap_or(Err(TaskError::Taken))
+        self.state.lock().take_outcome()
+    }
+
+    /// The outcome, if the work is over.
+    fn try_take(&self) -> Option<Result<T, TaskError>> {
+        let mut state = self.state.lock();
+        (state.phase == Phase::Over).then(|| state.take_outcome())
     }
 
     fn poll(&self, waker: &Waker) -> Poll<Result<T, TaskError>> {
@@ -268,14 +291,18 @@ impl<T> Progress<T> {
         {
             let mut state = self.state.lock();
             if state.phase == Phase::Over {
-                let outcome = state.outcome.take();
-                drop(state);
-                return Poll::Ready(outcome.unwrap_or(Err(TaskError::Taken)));
+                return Poll::Ready(state.take_outcome());
             }
             old = state.waker.replace(waker);
         }
         drop(old);
         Poll::Pending
+    }
+}
+
+impl<T, S: ?Sized> State<T, S> {
+    fn take_outcome(&mut self) -> Result<T, TaskError> {
+        self.outcome.take().unwrap_or(Err(TaskError::Taken))
     }
 }
 

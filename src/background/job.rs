@@ -25,7 +25,7 @@ struct Job<T> {
     /// Where it is on the loop's list. Relaxed: who reads it got the job from `submit`, through the inbox's lock or its return.
     key: AtomicUsize,
     /// What its handle waits for.
-    progress: Progress<T>,
+    progress: Progress<T, Option<()>>,
     /// A leaf lock.
     stopping: Mutex<Stopping>,
 }
@@ -83,12 +83,12 @@ where
     let job = Arc::new(Job {
         shared: Arc::clone(shared),
         key: AtomicUsize::new(0),
-        progress: Progress::new(),
+        progress: Progress::new(()),
         stopping: Mutex::new(Stopping::default()),
     });
     let (theirs, listed) = (Arc::clone(&job), Arc::clone(&job));
     let start = move || {
-        if theirs.progress.begin() {
+        if theirs.progress.begin().is_some() {
             begin(Ending {
                 job: theirs,
                 outcome: None,
@@ -181,9 +181,6 @@ impl<T: Send> Work<T> for Job<T> {
     }
 
     fn await_over(&self, limit: Option<Instant>) -> Result<bool, Cancelled> {
-        if self.progress.is_over() {
-            return Ok(true);
-        }
         if self.shared.is_current() {
             return Err(Cancelled::OwnThread);
         }

@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{never, select, Receiver, Select, Sender};
+use crossbeam_channel::{never, select, Receiver, Sender};
 
 use super::job::{Queued, Runnable};
 use super::{waiting, Pending};
@@ -111,6 +111,7 @@ impl Crew {
     }
 
     /// Puts a job into the queue; blocks until there is room. Gives it back if the pool has ended.
+    #[inline]
     pub(super) fn enqueue(&self, job: Queued) -> Result<(), Queued> {
         if !self.is_open() {
             return Err(job);
@@ -138,16 +139,10 @@ impl Crew {
     }
 
     fn await_room(&self, job: Queued) -> Result<(), Queued> {
-        let mut select = Select::new();
-        let ends = select.recv(self.end_token.channel());
-        select.send(&self.sender);
-        let ready = select.select();
-        if ready.index() == ends {
-            // It says that the channel is disconnected, which is all that it ever says.
-            let _ = ready.recv(self.end_token.channel());
-            return Err(job);
+        select! {
+            recv(self.end_token.channel()) -> _ => Err(job),
+            send(self.sender, job) -> sent => sent.map_err(|error| error.0),
         }
-        ready.send(&self.sender, job).map_err(|error| error.0)
     }
 
     /// A job with a task is in the queue. If the pool has ended meanwhile, nobody may look there again.
@@ -215,14 +210,19 @@ impl Crew {
     #[track_caller] // reports name the place where the pool was built
     pub(super) fn start(self: &Arc<Crew>) -> io::Result<()> {
         for n in 1..=self.size {
-            let handle = self.hire(format!("{}-{n}", self.name), never())?;
+            let handle = self.hire(format!("{}-{n}", self.name), None)?;
             self.spares.lock().handles.push(handle);
         }
         Ok(())
     }
 
+    /// Starts a thread that works; with `retiring`, a spare one.
     #[track_caller]
-    fn hire(self: &Arc<Crew>, name: String, retiring: Receiver<()>) -> io::Result<JoinHandle<()>> {
+    fn hire(
+        self: &Arc<Crew>,
+        name: String,
+        retiring: Option<Receiver<()>>,
+    ) -> io::Result<JoinHandle<()>> {
         let mut builder = self.supervisor.worker().name(name);
         if let Some(size) = self.stack_size {
             builder = builder.stack_size(size);
@@ -235,11 +235,11 @@ impl Crew {
             .on_terminate(move || told.end(told.pending()))
             .spawn(move || {
                 let _seat = waiting::sit(&crew);
-                crew.work(&retiring);
+                crew.work(retiring.as_ref());
             })
     }
 
-    fn work(&self, retiring: &Receiver<()>) {
+    fn work(&self, retiring: Option<&Receiver<()>>) {
         while let Some(job) = self.next(retiring) {
             job.run(&self.jobs_token);
         }
@@ -247,14 +247,14 @@ impl Crew {
 
     /// The next job. `None`: this thread is to leave.
     #[inline]
-    fn next(&self, retiring: &Receiver<()>) -> Option<Queued> {
+    fn next(&self, retiring: Option<&Receiver<()>>) -> Option<Queued> {
         // As long as there is something to do, that is all.
-        if self.is_open() && retiring.is_empty() {
+        if self.is_open() && retiring.map_or(true, Receiver::is_empty) {
             if let Ok(job) = self.queue.try_recv() {
                 return Some(job);
             }
         }
-        self.await_next(retiring)
+        self.await_next(retiring.unwrap_or(&never()))
     }
 
     fn await_next(&self, retiring: &Receiver<()>) -> Option<Queued> {
@@ -299,7 +299,7 @@ impl Crew {
         };
         if let Some(number) = number {
             let name = format!("{}-spare-{number}", crew.name);
-            match crew.hire(name, crew.retiring.clone()) {
+            match crew.hire(name, Some(crew.retiring.clone())) {
                 Ok(handle) => {
                     let mut spares = crew.spares.lock();
                     // Handles of threads that have ended are of no use; they run nothing of a user's when dropped.

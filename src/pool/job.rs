@@ -11,7 +11,7 @@ use super::waiting;
 use crate::base::panics::drop_quietly;
 use crate::supervisor::waits;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{Instant, Mutex, OnceCell};
+use crate::sync::{Instant, OnceCell};
 use crate::task::{Cancelled, Progress, TaskError, Work};
 use crate::{StopSource, StopToken, WorkerId};
 
@@ -57,10 +57,9 @@ impl<T, F: FnOnce(StopToken) -> T + Send> Call<T> for WithToken<F> {
 }
 
 pub(super) struct Job<T, C: Call<T>> {
-    /// There until the job begins. A leaf lock, taken by whoever began it.
-    call: Mutex<Option<C>>,
+    /// With the closure, until the job begins.
+    progress: Progress<T, Option<C>>,
     stop: C::Stop,
-    progress: Progress<T>,
     /// The number of its pool.
     pool: u64,
     /// The number of the worker that runs it, once it runs; else 0.
@@ -70,17 +69,16 @@ pub(super) struct Job<T, C: Call<T>> {
 impl<T, C: Call<T>> Job<T, C> {
     pub(super) fn new(call: C, pool: u64) -> Job<T, C> {
         Job {
-            call: Mutex::new(Some(call)),
+            progress: Progress::new(call),
             stop: C::Stop::default(),
-            progress: Progress::new(),
             pool,
             runner: AtomicU64::new(0),
         }
     }
 
-    /// The closure of a job that nobody else knows yet.
+    /// The closure of a job that never begins.
     pub(super) fn take_call(&self) -> Option<C> {
-        self.call.lock().take()
+        self.progress.take_start()
     }
 }
 
@@ -95,11 +93,9 @@ pub(super) trait Runnable: Send + Sync {
 
 impl<T: Send, C: Call<T>> Runnable for Job<T, C> {
     fn run(&self, pool: &StopToken) -> bool {
-        if !self.progress.begin() {
+        let Some(call) = self.progress.begin() else {
             return false;
-        }
-        let call = self.take_call();
-        let call = call.expect("only who begins a job takes its closure");
+        };
         // Relaxed: only for who looks why a shutdown hangs.
         self.runner.store(waiting::own_id(), Ordering::Relaxed);
         let _running = waiting::Running::enter(self.key());
@@ -109,10 +105,9 @@ impl<T: Send, C: Call<T>> Runnable for Job<T, C> {
     }
 
     fn refuse(&self) {
-        if self.progress.begin() {
-            self.progress
-                .finish(Err(TaskError::Cancelled(Cancelled::Ended)));
-            self.prevented();
+        if let Some(call) = self.progress.begin() {
+            self.progress.finish(Err(Cancelled::Ended.into()));
+            drop_quietly(call); // whatever its captures' destructors do
         }
     }
 }
@@ -124,14 +119,13 @@ impl<T: Send, C: Call<T>> Job<T, C> {
     }
 }
 
-impl<T: Send, C: Call<T>> Work<T> for Job<T, C> {
+impl<T: Send, C: Call<T> + 'static> Work<T> for Job<T, C> {
     fn progress(&self) -> &Progress<T> {
         &self.progress
     }
 
     fn prevented(&self) {
-        let call = self.take_call();
-        drop_quietly(call); // whatever its captures' destructors do
+        drop_quietly(self.take_call()); // as above
     }
 
     fn requested(&self) {
@@ -139,9 +133,6 @@ impl<T: Send, C: Call<T>> Work<T> for Job<T, C> {
     }
 
     fn await_over(&self, limit: Option<Instant>) -> Result<bool, Cancelled> {
-        if self.progress.is_over() {
-            return Ok(true);
-        }
         // So that a report can name a circle that this wait is part of.
         let runner = NonZeroU64::new(self.runner.load(Ordering::Relaxed)).map(WorkerId);
         let _noted = runner.and_then(|id| waits::waiting_for(move || vec![id]));
@@ -169,6 +160,7 @@ pub(super) enum Queued {
 }
 
 impl Queued {
+    #[inline]
     pub(super) fn run(self, pool: &StopToken) {
         match self {
             Queued::Task(job) => {
