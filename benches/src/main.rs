@@ -18,7 +18,7 @@ use table::Table;
 /// A row's name and what measures it.
 type Row = (&'static str, fn(&mut Table));
 
-const ROWS: [Row; 10] = [
+const ROWS: [Row; 14] = [
     ("spawn", rows::spawn::timed),
     ("instructions", rows::spawn::counted),
     ("poll", rows::token::polled),
@@ -28,6 +28,10 @@ const ROWS: [Row; 10] = [
     ("memory", rows::memory::live),
     ("short", rows::memory::short),
     ("signal", rows::signal::to_the_end),
+    ("pool", rows::pool::many),
+    ("pool-one", rows::pool::one),
+    ("pool-memory", rows::pool::memory),
+    ("background", rows::background::handed_over),
     ("size", rows::size::of_a_program),
 ];
 

@@ -33,7 +33,8 @@ pub fn short(table: &mut Table) {
     );
 }
 
-fn bytes(what: &str, whose: &str) -> f64 {
+/// What the program that measures memory says.
+pub fn bytes(what: &str, whose: &str) -> f64 {
     let output = program("memory")
         .args([what, whose])
         .output()

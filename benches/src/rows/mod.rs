@@ -1,7 +1,9 @@
 //! What is measured, one file for each kind of work.
 
+pub mod background;
 pub mod entries;
 pub mod memory;
+pub mod pool;
 pub mod shutdown;
 pub mod signal;
 pub mod size;
