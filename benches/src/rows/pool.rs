@@ -132,7 +132,7 @@ fn nobody_waits(table: &mut Table, pools: &Pools, producers: usize, from: &str) 
             drop(pools.ours.submit(move || done.one()))
         })
     });
-    let work = format!("{from}: `submit`, task dropped");
+    let work = format!("{from}: `submit`, task dropped, beside jobs without one");
     lines(table, work, "", ours, peers());
 }
 
