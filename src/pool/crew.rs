@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{never, select, Receiver, Sender};
 
-use super::job::{Queued, Runnable};
+use super::job::Queued;
 use super::{waiting, Pending};
 use crate::base::logging;
 use crate::base::text::Printable;
@@ -145,13 +145,11 @@ impl Crew {
         }
     }
 
-    /// A job with a task is in the queue. If the pool has ended meanwhile, nobody may look there again.
-    pub(super) fn settle(&self, job: &dyn Runnable) {
+    /// A job has been put into the queue. True if the pool has ended meanwhile: nobody may look there again.
+    pub(super) fn has_ended_since(&self) -> bool {
         // Pairs with the fence in `end`: either that finds the job in the queue, or this sees that the pool ends.
         fence(Ordering::SeqCst);
-        if !self.is_open() {
-            job.refuse(); // unless it has begun
-        }
+        !self.is_open()
     }
 
     // ---- ending
@@ -163,7 +161,7 @@ impl Crew {
             Pending::Cancel => CANCELLING,
         };
         let state = self.state.fetch_max(state, Ordering::AcqRel).max(state);
-        fence(Ordering::SeqCst); // pairs with the one in `settle`
+        fence(Ordering::SeqCst); // pairs with the one in `has_ended_since`
         if state == CANCELLING {
             self.refuse_queued();
             self.jobs.stop();

@@ -1,7 +1,7 @@
 //! One job: the closure, its progress, and what a cancel reaches it by while it runs, in one allocation.
 //!
-//! The queue holds a job as [`Runnable`], its [`Task`](crate::Task) holds the same allocation as [`Work`]. Whoever *begins* it
-//! ([`Progress::begin`], which is true once) owns the closure: a worker, a cancel, or the end of the pool.
+//! Its [`Task`](crate::Task) holds that as [`Work`], the queue holds a [`Share`] in it as [`Queued`]. Whoever *begins* it
+//! ([`Progress::begin`], which gives the closure once) owns the closure: a worker, a cancel, or the end of the pool.
 
 use std::num::NonZeroU64;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -82,16 +82,8 @@ impl<T, C: Call<T>> Job<T, C> {
     }
 }
 
-/// A job as the queue holds it.
-pub(super) trait Runnable: Send + Sync {
+impl<T: Send, C: Call<T>> Job<T, C> {
     /// Runs it, unless somebody has begun it before. True if it ran.
-    fn run(&self, pool: &StopToken) -> bool;
-
-    /// It will not be run: cancels it, unless somebody has begun it.
-    fn refuse(&self);
-}
-
-impl<T: Send, C: Call<T>> Runnable for Job<T, C> {
     fn run(&self, pool: &StopToken) -> bool {
         let Some(call) = self.progress.begin() else {
             return false;
@@ -104,15 +96,14 @@ impl<T: Send, C: Call<T>> Runnable for Job<T, C> {
         true
     }
 
-    fn refuse(&self) {
+    /// It will not be run: cancels it, unless somebody has begun it.
+    pub(super) fn refuse(&self) {
         if let Some(call) = self.progress.begin() {
             self.progress.finish(Err(Cancelled::Ended.into()));
             drop_quietly(call); // whatever its captures' destructors do
         }
     }
-}
 
-impl<T: Send, C: Call<T>> Job<T, C> {
     /// What tells it from all others while it lives.
     fn key(&self) -> usize {
         std::ptr::addr_of!(self.progress) as usize
@@ -151,35 +142,45 @@ impl<T: Send, C: Call<T> + 'static> Work<T> for Job<T, C> {
     }
 }
 
-/// A job in the queue.
-pub(super) enum Queued {
-    /// The queue's share of a job that has a task.
-    Task(Arc<dyn Runnable>),
-    /// A job that nobody waits for.
-    Detached(Box<dyn FnOnce() + Send>),
+/// A job in the queue, which holds pairs of pointers: with eight bytes more for each, an empty job costs a fifth more.
+pub(super) type Queued = Box<dyn Runnable>;
+
+/// What the queue holds of a job.
+pub(super) trait Runnable: Send {
+    /// Runs it, unless somebody has begun it before.
+    fn run(self: Box<Self>, pool: &StopToken);
+
+    /// It will not be run.
+    fn refuse(self: Box<Self>);
 }
 
-impl Queued {
-    #[inline]
-    pub(super) fn run(self, pool: &StopToken) {
-        match self {
-            Queued::Task(job) => {
-                job.run(pool);
-                // The value of a job that nobody waits for goes here, with whatever its destructor does.
-                drop_quietly(job);
-            }
-            Queued::Detached(job) => {
-                if let Err(payload) = catch_unwind(AssertUnwindSafe(job)) {
-                    drop_quietly(payload); // the panic was printed when it happened
-                }
-            }
+/// The queue's share in a job that has a task.
+pub(super) struct Share<T, C: Call<T>>(pub(super) Arc<Job<T, C>>);
+
+impl<T: Send, C: Call<T>> Runnable for Share<T, C> {
+    fn run(self: Box<Self>, pool: &StopToken) {
+        self.0.run(pool);
+        // The value of a job that nobody waits for goes here, with whatever its destructor does.
+        drop_quietly(self);
+    }
+
+    fn refuse(self: Box<Self>) {
+        self.0.refuse();
+        drop_quietly(self);
+    }
+}
+
+/// A job that nobody waits for.
+pub(super) struct Detached<F>(pub(super) F);
+
+impl<F: FnOnce() + Send> Runnable for Detached<F> {
+    fn run(self: Box<Self>, _pool: &StopToken) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(self.0)) {
+            drop_quietly(payload); // the panic was printed when it happened
         }
     }
 
-    pub(super) fn refuse(self) {
-        if let Queued::Task(job) = &self {
-            job.refuse();
-        }
+    fn refuse(self: Box<Self>) {
         drop_quietly(self);
     }
 }

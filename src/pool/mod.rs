@@ -37,7 +37,7 @@ use crate::sync::Instant;
 use crate::task::{Cancelled, Task};
 use crate::{ShutdownReport, StopToken};
 use crew::Crew;
-use job::{Call, Job, Plain, Queued, Runnable, WithToken};
+use job::{Call, Detached, Job, Plain, Share, WithToken};
 
 /// What becomes of the jobs that have not begun when a pool ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -123,7 +123,7 @@ impl Pool {
     where
         F: FnOnce() + Send + 'static,
     {
-        let queued = self.crew.enqueue(Queued::Detached(Box::new(job)));
+        let queued = self.crew.enqueue(Box::new(Detached(job)));
         queued.map_err(|_job| Cancelled::Ended)
     }
 
@@ -198,12 +198,9 @@ impl Pool {
         T: Send + 'static,
     {
         let job = Arc::new(Job::new(call, self.crew.number));
-        match self
-            .crew
-            .enqueue(Queued::Task(Arc::<Job<T, C>>::clone(&job)))
-        {
-            Ok(()) => self.crew.settle(&*job),
-            Err(_share) => job.refuse(),
+        let queued = self.crew.enqueue(Box::new(Share(Arc::clone(&job))));
+        if queued.is_err() || self.crew.has_ended_since() {
+            job.refuse(); // unless it has begun
         }
         Task::new(job)
     }
@@ -217,9 +214,11 @@ impl Pool {
             return Err(TrySubmitError::Ended(call));
         }
         let job = Arc::new(Job::new(call, self.crew.number));
-        let share = Queued::Task(Arc::<Job<T, C>>::clone(&job));
+        let share = Box::new(Share(Arc::clone(&job)));
         if self.crew.sender.try_send(share).is_ok() {
-            self.crew.settle(&*job);
+            if self.crew.has_ended_since() {
+                job.refuse(); // unless it has begun
+            }
             return Ok(Task::new(job));
         }
         let call = job.take_call();
