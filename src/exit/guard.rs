@@ -11,6 +11,7 @@ use super::signal::Signals;
 use crate::supervisor::registry::{Core, Message};
 use crate::supervisor::worker::Worker;
 use crate::supervisor::{current, Cause, Job, ShutdownReport};
+use crate::sync::atomic::AtomicBool;
 use crate::sys::NativeThread;
 use crate::terminate::Terminate;
 
@@ -62,7 +63,8 @@ impl Guard {
             let job: Job = Box::new(move || callback.terminate());
             parts.main.callback.add(job);
             if parts.main.told().is_some() {
-                parts.main.finish_telling(Instant::now());
+                let abandoned = AtomicBool::new(false); // nobody watches
+                parts.main.finish_telling(Instant::now(), &abandoned);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::report::CallbackFault;
 use crate::base::panics::{drop_quietly, message_of_panic};
-use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sync::{Instant, Mutex};
 
 /// What runs, once.
@@ -41,11 +41,16 @@ impl Callback {
         }
     }
 
-    /// Runs it on this thread unless somebody did or does. `began` is now; what comes back is when it returned (or `began`), and
-    /// the panic's message, if it panicked. So a list of callbacks takes one look at the clock for each.
-    pub(crate) fn run(&self, began: Instant) -> (Instant, Option<String>) {
+    /// Runs it on this thread unless somebody did or does, or this thread has been `abandoned` by who watches it. `began` is now; what
+    /// comes back is when it returned (or `began`), and the panic's message, if it panicked. So a list of callbacks takes one look at the clock for each.
+    pub(crate) fn run(&self, began: Instant, abandoned: &AtomicBool) -> (Instant, Option<String>) {
         let mut job = {
             let mut state = self.state.lock();
+            // Relaxed: who leaves a helper behind sets this before it looks in here, so with this lock, whether the callback has
+            // begun. Either it finds it running, or we find ourselves left behind and the callback ready for the next helper.
+            if abandoned.load(Ordering::Relaxed) {
+                return (began, None);
+            }
             let running = State::Running {
                 hung: false,
                 next: None,

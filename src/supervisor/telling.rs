@@ -18,7 +18,7 @@ use crate::base::logging::{self, REPORT_LIMIT};
 use crate::base::text::Printable;
 use crate::stop::timer::Expire;
 use crate::stop::{Stop, StopReason, Tripped};
-use crate::sync::atomic::Ordering;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::Instant;
 
 impl Core {
@@ -39,7 +39,7 @@ impl Core {
                 Entry::Worker(worker) => {
                     let quiet = !worker.has_callbacks();
                     if quiet {
-                        worker.finish_telling(Instant::now()); // only the unpark is left
+                        worker.unpark(); // which is all that is left
                     }
                     quiet
                 }
@@ -146,15 +146,15 @@ impl Steps for Telling {
         self.0.take_untold(now).map(Step::Entry)
     }
 
-    fn run(&self, step: &Step, now: Instant) -> Instant {
+    fn run(&self, step: &Step, now: Instant, abandoned: &AtomicBool) -> Instant {
         match step {
             Step::OwnToken(tripped) => tripped.run(),
             Step::Entry(Entry::Worker(worker)) => {
-                let ended = worker.finish_telling(now);
+                let ended = worker.finish_telling(now, abandoned);
                 self.0.settle(worker);
                 return ended;
             }
-            Step::Entry(Entry::Hook(hook)) => return run_hook(hook, now),
+            Step::Entry(Entry::Hook(hook)) => return run_hook(hook, now, abandoned),
             Step::Entry(Entry::Child(child)) => self.0.shut_down_child(child),
         }
         Instant::now()
@@ -197,7 +197,7 @@ impl Steps for Telling {
             }
             Step::Entry(Entry::Hook(hook)) => {
                 give_up_hook(hook, os_thread);
-                false
+                hook.callback.is_ready() // it had not begun
             }
             Step::Entry(Entry::Child(_)) => false, // its own report says who hangs in it
         };
@@ -212,7 +212,7 @@ pub(crate) fn tell_worker(core: &Arc<Core>, worker: &Arc<Worker>, stop: Stop) {
     if worker.has_callbacks() {
         walk(OneWorker(Arc::clone(core)), Some(Arc::clone(worker)));
     } else {
-        worker.finish_telling(Instant::now()); // only the unpark is left
+        worker.unpark(); // which is all that is left
     }
 }
 
@@ -226,8 +226,8 @@ impl Steps for OneWorker {
         None // it is the first step, and the last
     }
 
-    fn run(&self, worker: &Arc<Worker>, now: Instant) -> Instant {
-        let ended = worker.finish_telling(now);
+    fn run(&self, worker: &Arc<Worker>, now: Instant, abandoned: &AtomicBool) -> Instant {
+        let ended = worker.finish_telling(now, abandoned);
         self.0.settle(worker);
         ended
     }
@@ -270,7 +270,7 @@ impl Expire for TimeLimit {
         if worker.has_callbacks() {
             apart(move || tell_worker(&core, &worker, Stop::now(StopReason::TimeLimit)));
         } else {
-            worker.finish_telling(Instant::now());
+            worker.unpark();
         }
     }
 }
@@ -283,8 +283,8 @@ fn give_up_worker(worker: &Worker, os_thread: Option<u32>) {
     }
 }
 
-fn run_hook(hook: &HookRecord, now: Instant) -> Instant {
-    let (ended, panic) = hook.callback.run(now);
+fn run_hook(hook: &HookRecord, now: Instant, abandoned: &AtomicBool) -> Instant {
+    let (ended, panic) = hook.callback.run(now, abandoned);
     let Some(message) = panic else { return ended };
     logging::callback_panicked(hook.kind.label(), Some(&hook.name), &message);
     Instant::now()
@@ -336,8 +336,8 @@ impl Steps for ExitHooks {
         Some(hook)
     }
 
-    fn run(&self, hook: &Arc<HookRecord>, now: Instant) -> Instant {
-        run_hook(hook, now)
+    fn run(&self, hook: &Arc<HookRecord>, now: Instant, abandoned: &AtomicBool) -> Instant {
+        run_hook(hook, now, abandoned)
     }
 
     fn core(&self) -> &Arc<Core> {
@@ -358,6 +358,6 @@ impl Steps for ExitHooks {
 
     fn give_up(&self, hook: Arc<HookRecord>, os_thread: Option<u32>) -> Option<Arc<HookRecord>> {
         give_up_hook(&hook, os_thread);
-        None
+        hook.callback.is_ready().then_some(hook) // it had not begun
     }
 }

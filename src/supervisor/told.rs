@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::worker::Worker;
 use crate::base::logging;
 use crate::stop::{Extend, Stop, StopSource, StopToken, Tripped};
+use crate::sync::atomic::AtomicBool;
 use crate::sync::Instant;
 
 /// How a worker was told to stop.
@@ -90,13 +91,13 @@ impl Worker {
     /// The unpark comes last: a worker that loops over "is my flag set? else park" would otherwise wake before its callback has
     /// set the flag, park again, and never be woken. If a callback hangs, `give_up_telling` unparks.
     ///
-    /// `began` is now; what comes back is when it was through.
-    pub(crate) fn finish_telling(&self, mut began: Instant) -> Instant {
+    /// `began` is now; what comes back is when it was through. `abandoned` says that another thread goes on.
+    pub(crate) fn finish_telling(&self, mut began: Instant, abandoned: &AtomicBool) -> Instant {
         if let Some(tripped) = self.tripped() {
             tripped.run();
             began = Instant::now();
         }
-        let (mut ended, panic) = self.callback.run(began);
+        let (mut ended, panic) = self.callback.run(began, abandoned);
         if let Some(message) = panic {
             logging::callback_panicked(
                 self.traits.kind.label(),

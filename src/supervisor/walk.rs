@@ -20,8 +20,9 @@ pub(crate) trait Steps: Send + Sync + 'static {
 
     /// Takes the next step off the list, at `now`. Called with the walk's lock held, so it must not block for long.
     fn take(&self, now: Instant) -> Option<Self::Step>;
-    /// Carries it out, beginning at `now`, and says when it was through. May hang; does not panic.
-    fn run(&self, step: &Self::Step, now: Instant) -> Instant;
+    /// Carries it out, beginning at `now`, and says when it was through. May hang; does not panic. Once `abandoned` is set,
+    /// what has not begun is another helper's.
+    fn run(&self, step: &Self::Step, now: Instant, abandoned: &AtomicBool) -> Instant;
     /// Whom the steps are carried out for.
     fn core(&self) -> &Arc<Core>;
     /// By when a step that began at `since` is given up; `None` for never.
@@ -108,10 +109,12 @@ impl<S: Steps> Walk<S> {
             state.os_thread = sys::os_thread();
             Arc::clone(&state.abandoned)
         };
-        current::as_helper(self.steps.core(), &abandoned, || self.take_steps(turn));
+        current::as_helper(self.steps.core(), &abandoned, || {
+            self.take_steps(turn, &abandoned)
+        });
     }
 
-    fn take_steps(&self, turn: u64) {
+    fn take_steps(&self, turn: u64, abandoned: &AtomicBool) {
         let mut now = Instant::now();
         loop {
             let (step, finished) = {
@@ -148,7 +151,7 @@ impl<S: Steps> Walk<S> {
             };
             drop(finished);
             current::next_turn(now, S::entry(&step));
-            now = self.steps.run(&step, now);
+            now = self.steps.run(&step, now, abandoned);
             if !self.steps.core().is_ours() {
                 return; // the step forked, and returned in the child too: what is left is for the parent
             }
@@ -181,7 +184,7 @@ impl<S: Steps> Walk<S> {
             let abandoned = std::mem::take(&mut state.abandoned);
             let os_thread = state.os_thread.take();
             drop(state);
-            // Relaxed: a hint for the step, which orders nothing.
+            // Relaxed: `Callback::run` looks at it with the lock that `give_up` takes after this.
             abandoned.store(true, Ordering::Relaxed);
             if let Some((step, _)) = current {
                 let rest = self.steps.give_up(step, os_thread);
