@@ -15,6 +15,9 @@ impl Core {
         if !self.is_ours() {
             return false;
         }
+        // First, since two registries are never held at once; again below, for a parent that begins meanwhile. So a driver that
+        // comes as soon as this one is stopping tells nobody a deadline that does not hold.
+        let parents = self.parents_deadline();
         let coordinator;
         {
             let mut registry = self.registry.lock();
@@ -27,10 +30,11 @@ impl Core {
             registry.by_leaver = by_leaver;
             registry.last_in_time = registry.untold.newest();
             // Past what an Instant can hold, there is no deadline.
-            registry.deadline = now.checked_add(registry.settings.deadline);
-            registry.unextended = registry.deadline;
+            let own = now.checked_add(registry.settings.deadline);
             let cap = registry.settings.max_extension;
-            registry.latest = registry.deadline.and_then(|d| d.checked_add(cap));
+            registry.latest = own.and_then(|d| d.checked_add(cap));
+            registry.deadline = own.into_iter().chain(parents).min();
+            registry.unextended = registry.deadline;
             self.set_phase(&mut registry, Phase::Stopping);
             // Trips, and so wakes who waits; the callbacks on it are the driver's first step.
             let stop = Stop {
@@ -49,16 +53,19 @@ impl Core {
             registry.coordinated = coordinator.is_some();
         }
         // After it can be seen that this one is stopping: a parent that sets its deadline later tightens ours itself.
-        if let Some(parent) = &self.parent {
-            let deadline = parent.registry.lock().deadline;
-            self.tighten(deadline);
-        }
+        self.tighten(self.parents_deadline());
         self.changed.notify_all();
         if let Some(coordinator) = coordinator {
             // It has gone only if the guard has gone, and then whoever called this carries it out.
             let _ = coordinator.send(Message::Requested);
         }
         true
+    }
+
+    fn parents_deadline(&self) -> Option<Instant> {
+        let parent = self.parent.as_ref()?;
+        let registry = parent.registry.lock();
+        registry.deadline
     }
 
     /// A shutdown that is under way gets no longer than this, and nor does what is nested in it.
