@@ -1,18 +1,24 @@
 #![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
+#![cfg_attr(shuttle, allow(dead_code, unused_imports, clippy::drop_non_drop))] // what only adapters use
 
 #[cfg(feature = "tokio")]
 pub mod background;
 mod base;
+#[cfg(not(shuttle))]
 pub mod diagnose;
 pub mod events;
+#[cfg(not(shuttle))]
 mod exit;
 pub mod pool;
 #[cfg(all(unix, feature = "process"))]
 pub mod process;
+#[cfg(not(shuttle))]
 pub mod ready;
+#[cfg(not(shuttle))]
 pub mod restart;
 mod seams;
+#[cfg(not(shuttle))]
 mod status;
 mod stop;
 mod supervisor;
@@ -23,11 +29,15 @@ mod sys;
 pub mod systemd;
 mod task;
 pub mod terminate;
+#[cfg(not(shuttle))]
 pub mod testing;
 pub mod thread;
+#[cfg(not(shuttle))]
 pub mod timeline;
 
+#[cfg(not(shuttle))]
 pub use diagnose::activity;
+#[cfg(not(shuttle))]
 pub use exit::{exit, init, Guard, InstallError};
 pub use pool::Pool;
 pub use stop::{Never, StopCallback, StopReason, StopSource, StopToken, Stopped};
@@ -38,6 +48,19 @@ pub use supervisor::{
 pub use task::{Cancel, Cancelled, Task, TaskError};
 pub use terminate::Terminate;
 pub use thread::spawn;
+
+/// What a model says of its own execution.
+#[cfg(shuttle)]
+pub mod model {
+    pub use crate::pool::model::Share;
+    pub use crate::sync::model::{begin, pass, spawns_may_fail, Instant, Time};
+
+    /// How many records of workers and hooks a supervisor keeps.
+    pub fn records(supervisor: &crate::Supervisor) -> usize {
+        let registry = supervisor.core.registry.lock();
+        registry.untold.len() + registry.told.len() + registry.left_behind.len()
+    }
+}
 
 /// Registers a hook that runs in its turn while workers are told to stop. See [`Supervisor::on_shutdown`].
 #[track_caller]

@@ -23,6 +23,8 @@ mod crew;
 mod error;
 mod iter;
 mod job;
+#[cfg(shuttle)]
+pub(crate) mod model;
 mod waiting;
 
 pub use builder::Builder;

@@ -40,7 +40,7 @@ static TIMERS: Lazy<Mutex<Timers>> = Lazy::new(|| {
 });
 
 /// Notified when a deadline is set that comes before all others.
-static SOONER: Condvar = Condvar::new();
+static SOONER: Lazy<Condvar> = Lazy::new(Condvar::new);
 
 /// Fires `target` at `at`, unless it is gone by then or this is taken back.
 pub(crate) fn at(at: Instant, target: Weak<dyn Expire>) -> TimerKey {
@@ -54,11 +54,8 @@ pub(crate) fn at(at: Instant, target: Weak<dyn Expire>) -> TimerKey {
     let first = timers.pending.keys().next() == Some(&key);
     let here = Some(sys::fork_generation());
     if timers.running_in != here {
-        let started = thread::Builder::new()
-            .name("sundown-timer".into())
-            .spawn(run);
-        match started {
-            Ok(_) => timers.running_in = here,
+        match thread::spawn_for_good("sundown-timer", run) {
+            Ok(()) => timers.running_in = here,
             Err(error) => {
                 drop(timers);
                 crate::base::logging::log(

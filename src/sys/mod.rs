@@ -2,11 +2,16 @@
 //!
 //! Nothing above this module knows which system it runs on. Each `unsafe` block carries the reason why it is sound.
 
+#[cfg(shuttle)]
+mod model;
+#[cfg(not(shuttle))]
 mod native_thread;
+#[cfg(not(shuttle))]
 mod os_thread;
 #[cfg(all(feature = "stacks", target_os = "linux", target_arch = "x86_64"))]
 mod sample;
 mod scope;
+#[cfg(not(shuttle))]
 mod thread_ident;
 mod unchecked;
 #[cfg(unix)]
@@ -18,17 +23,24 @@ mod unix_signal;
 #[cfg(windows)]
 mod windows;
 
+#[cfg(shuttle)]
+pub(crate) use model::{
+    at_exit, cpu_time, is_first_thread, os_thread, os_thread_of, write_stderr, NativeThread,
+    ThreadIdent,
+};
+#[cfg(not(shuttle))]
 pub(crate) use native_thread::NativeThread;
+#[cfg(not(shuttle))]
 pub(crate) use os_thread::{cpu_time, os_thread, os_thread_of};
 #[cfg(all(feature = "stacks", target_os = "linux", target_arch = "x86_64"))]
 pub(crate) use sample::{sample, Sample};
 pub use scope::Scope;
+#[cfg(not(shuttle))]
 pub(crate) use thread_ident::ThreadIdent;
+#[cfg(all(unix, not(shuttle)))]
+pub(crate) use unix::{at_exit, is_first_thread, write_stderr};
 #[cfg(unix)]
-pub(crate) use unix::{
-    at_exit, exit_now, flush_c_streams, fork_generation, is_first_thread, stderr_width,
-    terminal_width, write_stderr,
-};
+pub(crate) use unix::{exit_now, flush_c_streams, fork_generation, stderr_width, terminal_width};
 #[cfg(all(feature = "process", target_os = "linux"))]
 pub(crate) use unix_io::die_with_this_thread;
 #[cfg(all(unix, feature = "process"))]
