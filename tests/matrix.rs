@@ -243,15 +243,16 @@ impl Cell {
         }
     }
 
-    /// What the report says depends on who was faster, and both are right.
+    /// A hook has a second. One that runs already when the process is to leave is in it, and on a very busy machine that second may be
+    /// over before the way out begins; then it is left behind, and the report says so.
+    fn is_given_up(&self, ended: &Ended) -> bool {
+        let runs_already = self.kind == Kind::Hook && self.state == State::Stopping;
+        runs_already && ended.err.contains("its callback DID NOT RETURN")
+    }
+
+    /// A daemon may have panicked by the time that the report is made, or not.
     fn complaint_varies(&self) -> bool {
-        match (self.kind, self.state) {
-            // It may have panicked by the time that the report is made.
-            (Kind::Daemon, State::Panicking) => true,
-            // On a very busy machine its callback's second may be over before the way out begins.
-            (Kind::Hook, State::Stopping) => true,
-            _ => false,
-        }
+        self.kind == Kind::Daemon && self.state == State::Panicking
     }
 }
 
@@ -358,13 +359,15 @@ fn check(cell: &Cell, ended: &Ended, files: &[String]) {
     }
 
     // Files: the subject's is there until its clean-up, and it is the only one.
-    let held: &[&str] = match cell.is_empty() || cell.ends() {
+    let given_up = cell.is_given_up(ended);
+    let ends = cell.ends() && !given_up;
+    let held: &[&str] = match cell.is_empty() || ends {
         true => &[],
         false => &["subject"],
     };
     let may_vary = match way.runs {
         // A daemon that listens may be through with its clean-up or not.
-        Runs::All => kind == Kind::Daemon,
+        Runs::All => kind == Kind::Daemon || given_up,
         // Who listens may be through before the second signal.
         Runs::Telling => state != State::Blocked || kind == Kind::Process,
         // Its input ends with the program, a moment before the kernel kills it.
@@ -381,7 +384,8 @@ fn check(cell: &Cell, ended: &Ended, files: &[String]) {
         lines.iter().for_each(|line| {
             ended.assert_never(line);
         });
-        assert_eq!(ended.count("told subject"), usize::from(told_before));
+        let told = ended.count("told subject");
+        assert_eq!(told, usize::from(told_before), "{ended:#?}");
         assert_eq!(ended.err, "", "{ended:#?}");
         return;
     }
@@ -407,7 +411,7 @@ fn check(cell: &Cell, ended: &Ended, files: &[String]) {
         let [over, gone] = ["over", "gone"].map(|what| format!("{what} {name}"));
         ended.assert_order(&[&over, &gone, "at exit"]);
     }
-    if cell.ends() && !cell.is_empty() && kind != Kind::Daemon {
+    if ends && !cell.is_empty() && kind != Kind::Daemon {
         ended.assert_order(&["over subject", "at exit"]);
         if cell.is_over_in_its_turn() {
             ended.assert_order(&["over subject", "told older"]);
@@ -436,7 +440,7 @@ fn check(cell: &Cell, ended: &Ended, files: &[String]) {
     }
     if let Some(complaint) = cell.complaint().filter(|_| !cell.complaint_varies()) {
         assert!(ended.err.contains(complaint), "{complaint}: {ended:#?}");
-    } else if !vital && !cell.complaint_varies() {
+    } else if !vital && !given_up && !cell.complaint_varies() {
         assert!(!ended.err.contains("sundown:"), "{ended:#?}");
     }
 }

@@ -332,15 +332,16 @@ mod unix {
         let script = match state {
             // Nothing of it asks for SIGTERM, so that is its end.
             State::Idle => "echo >&2; exec sleep 1000",
+            // No command of its own, since a shell that forks just now may have two answer.
             State::Busy => {
                 r#"trap 'echo told subject; rm "$0"; echo over subject; exit' TERM
-                : > "$0"; echo >&2; while :; do sleep 0.01; done"#
+                : > "$0"; echo >&2; while :; do :; done"#
             }
             State::Blocked => r#"trap '' TERM; : > "$0"; echo >&2; while :; do sleep 0.01; done"#,
             // Its clean-up goes on until the way out has begun: then its input ends.
             State::Stopping => {
                 r#"trap 'echo told subject; echo >&2; read line; rm "$0"; echo over subject; exit' TERM
-                : > "$0"; echo >&2; while :; do sleep 0.01; done"#
+                : > "$0"; echo >&2; read line"#
             }
             State::Panicking => panic!("a process does not panic"),
         };
