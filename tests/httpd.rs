@@ -69,14 +69,15 @@ fn the_same_program_without_sundown_loses_lines() {
 #[test]
 #[ignore = "measures, and checks nothing: run it with --ignored --nocapture"]
 fn what_is_lost_with_and_without_sundown() {
+    const ROUNDS: u64 = 500;
     let seed = first_seed();
     for supervised in [true, false] {
-        let rounds: Vec<Round> = (0..20).map(|n| round(seed + n, supervised)).collect();
+        let rounds: Vec<Round> = (0..ROUNDS).map(|n| round(seed + n, supervised)).collect();
         let answered: usize = rounds.iter().map(|round| round.answered).sum();
         let lost: usize = rounds.iter().map(|round| round.lost.len()).sum();
         let hit = rounds.iter().filter(|round| !round.lost.is_empty()).count();
         let name = if supervised { "sundown" } else { "std::thread" };
-        println!("{name}: {lost} of {answered} answered requests are not in the log, in {hit} of 20 rounds");
+        println!("{name}: {lost} of {answered} answered requests are not in the log, in {hit} of {ROUNDS} rounds");
     }
 }
 

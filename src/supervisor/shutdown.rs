@@ -25,8 +25,8 @@ use crate::base::logging::{self, REPORT_LIMIT};
 use crate::seams::Status;
 use crate::sync::{thread, Instant};
 
-/// How long the system may take to end threads of which all code is through.
-const COLLECT_LIMIT: Duration = Duration::from_secs(1);
+/// What the system has past the deadline to end threads of which all code is through, all together.
+const COLLECT_MOMENT: Duration = Duration::from_millis(100);
 /// How long the workers are waited for before their processor time is counted: most are gone by then, and cost nothing.
 const COUNT_CPU_AFTER: Duration = Duration::from_millis(100);
 
@@ -249,12 +249,12 @@ impl Core {
             });
             (workers.collect(), registry.deadline)
         };
-        // They are leaving already: all together get a moment, even when the time is up just now, and no more than a moment.
-        let now = Instant::now();
-        let limit = deadline.map_or(now, |deadline| deadline.clamp(now, now + COLLECT_LIMIT));
-        let limit = limit.max(now + COLLECT_LIMIT / 10);
+        // Until the deadline, like all waiting: on a machine that is busy the system may need a while, and who did all it should is no
+        // straggler. They are leaving already, so they get a moment even when the time is up just now.
+        let moment = Instant::now() + COLLECT_MOMENT;
+        let limit = deadline.map(|deadline| deadline.max(moment));
         for worker in gone {
-            if !worker.collect(Some(limit)) {
+            if !worker.collect(limit) {
                 let given_up = Instant::now();
                 self.registry.lock().overdue.insert(worker.id, given_up);
             }

@@ -1,0 +1,73 @@
+//! The end of a thread belongs to it: what C libraries do in `pthread_key` destructors, after every destructor of Rust's, is waited for
+//! like the rest, until the deadline and no longer.
+
+#![cfg(target_os = "linux")] // elsewhere std's join has no limit
+
+mod support;
+
+use std::io::Read;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sundown::Supervisor;
+use support::timed;
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+type AtEnd = Box<dyn FnOnce() + Send>;
+
+/// Runs `job` at the end of the calling thread as a C library would.
+fn when_c_ends_the_thread(job: impl FnOnce() + Send + 'static) {
+    unsafe extern "C" fn destroy(job: *mut libc::c_void) {
+        // SAFETY: the value of the key, which is a leaked box and is destroyed once.
+        let job: Box<AtEnd> = unsafe { Box::from_raw(job.cast()) };
+        job();
+    }
+    let mut key = 0;
+    let job: Box<AtEnd> = Box::new(Box::new(job));
+    // SAFETY: `key` is a valid place to write to, and then a key of ours; `destroy` gets what is set here.
+    unsafe {
+        assert_eq!(libc::pthread_key_create(&mut key, Some(destroy)), 0);
+        assert_eq!(libc::pthread_setspecific(key, Box::into_raw(job).cast()), 0);
+    }
+}
+
+#[test]
+fn a_worker_that_the_system_takes_long_to_end_is_no_straggler() {
+    let ended = Arc::new(AtomicBool::new(false));
+    let theirs = Arc::clone(&ended);
+    let supervisor = Supervisor::new();
+    let _worker = supervisor.worker().spawn_with(move |stop| {
+        when_c_ends_the_thread(move || {
+            std::thread::sleep(ms(1500));
+            theirs.store(true, Ordering::SeqCst);
+        });
+        stop.wait();
+    });
+    let (report, took) = timed(|| supervisor.shutdown());
+    assert!(ended.load(Ordering::SeqCst), "back before the thread's end");
+    assert!(took >= ms(1500), "{took:?}");
+    assert!(report.is_clean(), "{report}");
+}
+
+#[test]
+fn one_that_never_ends_is_a_straggler_at_the_deadline() {
+    // A channel would need the thread's locals, which are gone by then.
+    let (key, mut lock) = UnixStream::pair().unwrap();
+    let supervisor = Supervisor::builder().deadline(ms(1000)).build();
+    let _worker = supervisor.worker().spawn_with(move |stop| {
+        when_c_ends_the_thread(move || {
+            let _ = lock.read(&mut [0]); // until the key is gone
+        });
+        stop.wait();
+    });
+    let (report, took) = timed(|| supervisor.shutdown());
+    assert!(report.is_complete());
+    assert!(report.entries()[0].is_straggler(), "{report}");
+    assert!(took >= ms(1000) && took < ms(4000), "{took:?}");
+    drop(key);
+}
