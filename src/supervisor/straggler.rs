@@ -309,7 +309,7 @@ impl Core {
     }
 
     /// The supervisor that this one is nested in and that is nested in none itself.
-    pub(crate) fn root(self: &Arc<Core>) -> &Arc<Core> {
+    pub(crate) fn root<'a>(self: &'a Arc<Core>) -> &'a Arc<Core> {
         let mut core = self;
         while let Some(parent) = &core.parent {
             core = parent;
