@@ -13,6 +13,15 @@ use crate::base::logging;
 use crate::base::text::Printable;
 
 /// A registered shutdown hook. Dropping this changes nothing; [`Hook::remove`] takes the hook back.
+///
+/// ```
+/// use sundown::Supervisor;
+///
+/// let supervisor = Supervisor::new();
+/// let hook = supervisor.on_exit("remove the temporary file", || unreachable!("it has been renamed"));
+/// assert!(hook.remove()); // the file has its final name now
+/// assert!(supervisor.shutdown().is_clean());
+/// ```
 #[derive(Clone)]
 pub struct Hook {
     pub(super) record: Arc<HookRecord>,
