@@ -10,7 +10,7 @@
 //! lines.send("not lost".into())?;
 //! thread::Builder::new()
 //!     .name("writer".into())
-//!     .on_terminate(lines) // dropped when the writer is told to stop: then its queue ends, and so does it
+//!     .on_terminate(lines) // dropped when it is told to stop: its queue ends
 //!     .spawn(move || queue.iter().for_each(|line| println!("{line}")))?;
 //! # sundown::shutdown();
 //! # Ok(())
