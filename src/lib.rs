@@ -1,4 +1,75 @@
-#![doc = include_str!("../README.md")]
+//! Background threads that end: every thread is known, told to stop in reverse order of creation, joined within a deadline, and
+//! reported, on every way out of the process that lets code run.
+//!
+//! ```
+//! use std::sync::mpsc;
+//! use sundown::thread; // was: use std::thread;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (lines, queue) = mpsc::channel::<String>();
+//! lines.send("not lost".into())?;
+//! thread::Builder::new()
+//!     .name("writer".into())
+//!     .on_terminate(lines) // dropped when it is told to stop: its queue ends
+//!     .spawn(move || queue.iter().for_each(|line| println!("{line}")))?;
+//! # sundown::shutdown();
+//! # Ok(())
+//! # } // here, and on every other way out, it is told and joined
+//! ```
+//!
+//! # The flow
+//!
+//! **A thread is spawned**, with [`thread::spawn`] or [`thread::Builder`]: std's names and signatures, so that the import is the whole
+//! migration. It belongs to the [`Supervisor`] of the worker that spawns it, else to the global one. Others are made with
+//! [`Supervisor::new`], or nested with [`Supervisor::child`]; a thread of somebody else's is taken in with [`Supervisor::adopt`].
+//!
+//! **It has a way to be told.** One that blocks has a terminate callback, [`on_terminate`](thread::Builder::on_terminate): a closure,
+//! or one of the ready-made ways in [`terminate`]. One that computes or pauses asks its [`StopToken`], which
+//! [`spawn_with`](thread::Builder::spawn_with) hands it. Who is told is also unparked.
+//!
+//! **Something asks for the shutdown**: a signal, once [`init`] has been called; the end of `main`, a panic in it, an
+//! [`exit`](exit()) anywhere; a [critical](thread::Builder::critical) worker that ends; [`request_shutdown`]. The first [`Cause`] wins.
+//! A `main` that asks, by [`wait_for_shutdown`] or [`stop_token`], is told as well; or give the [`Guard`] a callback.
+//!
+//! **All are told, newest first**, [`on_shutdown`] hooks in their turn, a nested supervisor by its whole shutdown; **then all are
+//! joined**, each within its [grace](thread::Builder::grace) and all within the [deadline](SupervisorBuilder::deadline).
+//! [`Order::OneByOne`] joins each before the next is told. At last come the [`on_exit`] hooks.
+//!
+//! **The report says what happened**: [`ShutdownReport`], with an [`Outcome`] for each, and for who is stuck a
+//! [record](diagnose) of where, and what would have helped. [`events`] say it while it happens; [`timeline`] draws it.
+//!
+//! # Where callbacks run
+//!
+//! | | on which thread | for how long |
+//! |---|---|---|
+//! | terminate callbacks, hooks | a helper's; if none can be had, the one that shuts down | 1 s, or a quarter of the deadline if that is less; then it is left behind |
+//! | [`StopToken::on_stop`] | in a shutdown a helper's too; else the one that stops the token, or that registers if it is stopped already | in a shutdown as above; else as long as it takes |
+//! | [`SupervisorBuilder::on_signal`] | a worker of its own | as long as it takes; a shutdown tells it |
+//! | the logger | one of its own | as long as it takes; the end of the process waits for it with a limit |
+//!
+//! None runs, and nothing of yours is dropped, under a lock of this library, so each may call anything here. A panic in one is caught and
+//! reported.
+//!
+//! # Built on it
+//!
+//! | | |
+//! |---|---|
+//! | [`pool`] | a fixed set of workers, whose jobs can be cancelled |
+//! | [`restart`], [`ready`] | workers that are started again; services that start one after another |
+//! | `background` (feature `tokio`) | a worker that runs an event loop |
+//! | `process` (feature `process`, Unix) | child processes as workers |
+//! | `systemd` (feature `systemd`, Unix) | what a service tells its manager |
+//! | [`testing`] | a supervisor for each test, leaks, rehearsed shutdowns |
+//!
+//! The other features add to what is there: `stacks` (Linux, x86-64) the frames of threads that hang, `progress` the live status as a bar,
+//! `serde` reports that can be serialized.
+//!
+//! # What cannot be
+//!
+//! Rust threads cannot be killed: one that ignores being told is reported, and left behind at the deadline. Nothing runs after SIGKILL,
+//! `abort`, `_exit`, or a panic with `panic = "abort"`. The guide, in the folder `docs` of the package, has the whole list
+//! (`non-guarantees.md`), the table from blocking call to terminate callback (`stopping.md`), and how to migrate (`migrating.md`).
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(unsafe_code)]
 #![cfg_attr(shuttle, allow(dead_code, unused_imports, clippy::drop_non_drop))] // what only adapters use
 
@@ -165,9 +236,11 @@ pub fn is_abandoned() -> bool {
         .is_some_and(|(_, turn)| turn.abandoned.load(std::sync::atomic::Ordering::Relaxed))
 }
 
-/// The pages under `docs/` whose examples are tests.
+/// The README, and the pages under `docs/`, whose examples are tests.
 #[cfg(doctest)]
 mod pages {
+    #[doc = include_str!("../README.md")]
+    mod readme {}
     #[doc = include_str!("../docs/why.md")]
     mod why {}
     #[doc = include_str!("../docs/first-ten-minutes.md")]
@@ -190,4 +263,8 @@ mod pages {
     mod pools_and_processes {}
     #[doc = include_str!("../docs/testing-your-program.md")]
     mod testing_your_program {}
+    #[doc = include_str!("../docs/restarts.md")]
+    mod restarts {}
+    #[doc = include_str!("../docs/drop-in.md")]
+    mod drop_in {}
 }

@@ -20,6 +20,19 @@ use crate::thread::{Builder, JoinGuard, JoinHandle};
 
 /// How a worker that was spawned with [`spawn_ready`](Builder::spawn_ready) says that it is ready. Dropping it says nothing: the spawner
 /// goes on waiting for the worker's end.
+///
+/// ```
+/// use sundown::thread;
+///
+/// let (worker, port) = thread::Builder::new().spawn_ready(|ready, stop| {
+///     ready.ok(8080); // the spawner goes on with this
+///     stop.wait();
+/// })?;
+/// assert_eq!(port, 8080);
+/// worker.terminate();
+/// worker.join().unwrap();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "the spawner waits until `ok` is called"]
 pub struct Ready<R> {
     value: Sender<R>,
@@ -44,6 +57,14 @@ impl<R> fmt::Debug for Ready<R> {
 }
 
 /// Why [`spawn_ready`](Builder::spawn_ready) has no worker that is ready.
+///
+/// ```
+/// use sundown::ready::StartError;
+/// use sundown::thread;
+///
+/// let started = thread::Builder::new().spawn_ready(|_ready: sundown::ready::Ready<()>, _stop| "no such file");
+/// assert!(matches!(started, Err(StartError::Ended("no such file"))));
+/// ```
 #[non_exhaustive]
 pub enum StartError<T> {
     /// The thread could not be started.

@@ -20,12 +20,37 @@ use crate::sync::{Condvar, Instant, Mutex, MutexGuard};
 ///
 /// Wait for it on a thread, or `await` it. Dropping it detaches the work, which goes on; [`cancel`](Task::cancel) is what
 /// stops it.
+///
+/// ```
+/// use std::time::Duration;
+/// use sundown::Pool;
+///
+/// let pool = Pool::builder().workers(1).build()?;
+/// let task = pool.submit(|| 6 * 7);
+/// if task.wait_timeout(Duration::ZERO).is_none() {
+///     assert_eq!(task.wait()?, 42); // it had gone on meanwhile
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "dropping it detaches the work: wait for it, or drop it on purpose"]
 pub struct Task<T> {
     work: Arc<dyn Work<T>>,
 }
 
 /// What [`Task::cancel`] did.
+///
+/// ```
+/// use sundown::{Cancel, Pool};
+///
+/// let pool = Pool::builder().workers(1).build()?;
+/// let busy = pool.submit_with(|stop| stop.wait());
+/// let queued = pool.submit(|| 1);
+/// assert_eq!(queued.cancel(), Cancel::Prevented);
+/// busy.cancel(); // it may or may not have begun
+/// assert!(queued.wait().is_err());
+/// assert_eq!(queued.cancel(), Cancel::TooLate);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cancel {
     /// It had not begun, and never will.
@@ -38,6 +63,18 @@ pub enum Cancel {
 }
 
 /// Why there is no value: the error of [`Task::wait`].
+///
+/// ```
+/// use sundown::{Pool, TaskError};
+///
+/// let pool = Pool::builder().workers(1).build()?;
+/// let task = pool.submit(|| -> u32 { std::panic::resume_unwind(Box::new("out of cheese")) });
+/// match task.wait() {
+///     Err(TaskError::Panicked(payload)) => assert_eq!(payload.downcast_ref(), Some(&"out of cheese")),
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[non_exhaustive]
 pub enum TaskError {
     /// It was not carried out to its end.
@@ -49,6 +86,17 @@ pub enum TaskError {
 }
 
 /// Why work was not carried out to its end, or (the last two) why it cannot be waited for here.
+///
+/// ```
+/// use sundown::pool::{Pending, Pool};
+/// use sundown::{Cancelled, TaskError};
+///
+/// let pool = Pool::builder().workers(1).build()?;
+/// pool.shutdown(Pending::Cancel);
+/// let refused = pool.submit(|| 1).wait();
+/// assert!(matches!(refused, Err(TaskError::Cancelled(Cancelled::Ended))));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cancelled {
@@ -100,6 +148,10 @@ impl<T> Task<T> {
     }
 
     /// Blocks until it is over, at most for `timeout`. `None` if it is not: then it goes on, and can be waited for again.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Task::wait).
     pub fn wait_timeout(&self, timeout: Duration) -> Option<Result<T, TaskError>> {
         let progress = self.work.progress();
         if let Some(outcome) = progress.try_take() {

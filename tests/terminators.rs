@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{mpsc, Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::bounded;
 use sundown::thread::JoinHandle;
@@ -18,6 +18,7 @@ use support::{in_time, timed, Gate, Journal, PATIENCE};
 
 /// What a worker blocks in.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(unix), allow(dead_code))] // what is there on Unix only
 enum Call {
     Accept,
     /// A lock, a channel, a condition variable, a park.
@@ -34,7 +35,9 @@ enum Call {
 
 #[cfg(target_os = "linux")]
 mod place {
-    use super::{Call, Instant, PATIENCE};
+    use std::time::Instant;
+
+    use super::{Call, PATIENCE};
 
     /// Where the kernel tells of one thread.
     pub(super) struct Place(std::path::PathBuf);

@@ -679,14 +679,27 @@ fn a_closed_standard_error_holds_nothing_up() {
     }
 }
 
-/// A pipe that takes no more byte, and its reader, which reads none.
-fn full_pipe() -> (OwnedFd, OwnedFd) {
+/// The two ends of a pipe, the reader first. No child inherits them (where there is no `pipe2`: none that is not started just now).
+fn pipe() -> (OwnedFd, OwnedFd) {
     let mut ends = [0; 2];
     // SAFETY: room for two descriptors, which are nobody else's afterwards.
-    let (reader, writer) = unsafe {
+    unsafe {
+        #[cfg(target_os = "linux")]
         assert_eq!(libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC), 0);
+        #[cfg(not(target_os = "linux"))]
+        {
+            assert_eq!(libc::pipe(ends.as_mut_ptr()), 0);
+            for end in ends {
+                assert_eq!(libc::fcntl(end, libc::F_SETFD, libc::FD_CLOEXEC), 0);
+            }
+        }
         (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1]))
-    };
+    }
+}
+
+/// A pipe that takes no more byte, and its reader, which reads none.
+fn full_pipe() -> (OwnedFd, OwnedFd) {
+    let (reader, writer) = pipe();
     // SAFETY: only flags of a descriptor of ours are changed.
     let set = |flags: libc::c_int| unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_SETFL, flags) };
     assert_eq!(set(libc::O_NONBLOCK), 0);
@@ -725,12 +738,7 @@ fn a_standard_error_that_nobody_reads_holds_nothing_up() {
 
 #[test]
 fn a_report_longer_than_a_pipe_holds_is_cut_off_when_nobody_reads() {
-    let mut ends = [0; 2];
-    // SAFETY: room for two descriptors, which are nobody else's afterwards.
-    let (_reader, writer) = unsafe {
-        assert_eq!(libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC), 0);
-        (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1]))
-    };
+    let (_reader, writer) = pipe();
     let stderr = Stdio::from(writer);
     let ended = start_with_stderr(&mut scenario("many stragglers"), stderr).end();
     ended.assert_code(0).assert_order(&["at exit", "main left"]);

@@ -19,6 +19,20 @@ use crate::thread;
 use crate::{StopSource, StopToken, Supervisor, TaskError};
 
 /// A loop as an executor runs it: see [`BackgroundBuilder::runner`].
+///
+/// ```
+/// use sundown::background::{BackgroundThread, LoopFuture};
+/// use tokio::runtime::Builder;
+///
+/// fn run(event_loop: LoopFuture) {
+///     // Any executor's `block_on` does; with tokio's own there is no need for a runner.
+///     Builder::new_current_thread().build().expect("a runtime").block_on(event_loop)
+/// }
+///
+/// let background = BackgroundThread::builder().runner(run).start()?;
+/// assert_eq!(background.block_on(async { 42 })?, 42);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub type LoopFuture = Pin<Box<dyn Future<Output = ()>>>;
 
 /// Makes the main task, on the loop's thread.
@@ -33,6 +47,18 @@ enum Main<T> {
 }
 
 /// Settings for a new event loop. [`start`](BackgroundBuilder::start) starts it.
+///
+/// ```
+/// use std::time::Duration;
+/// use sundown::background::BackgroundThread;
+///
+/// let background = BackgroundThread::builder()
+///     .name("client")
+///     .drain(Duration::from_millis(200)) // so long tasks have to end by themselves
+///     .start()?;
+/// assert_eq!(background.block_on(async { 42 })?, 42);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "a builder starts nothing until `start` is called"]
 pub struct BackgroundBuilder<T = ()> {
     supervisor: Option<Supervisor>,

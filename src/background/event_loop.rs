@@ -21,6 +21,18 @@ use crate::{Cancelled, StopToken, Stopped, Task, TaskError};
 ///
 /// All that is handed over runs on the loop's thread, one piece at a time: between two await points it has the thread to itself. It
 /// must not block there, for nothing else on the loop runs meanwhile. Panics are caught, and come out of [`Task::wait`].
+///
+/// ```
+/// use sundown::background::{BackgroundThread, EventLoop};
+///
+/// fn double(events: &EventLoop, n: u32) -> sundown::Task<u32> {
+///     events.spawn(async move { 2 * n })
+/// }
+///
+/// let background = BackgroundThread::builder().start()?;
+/// assert_eq!(double(&background, 21).wait()?, 42);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct EventLoop {
     pub(super) shared: Arc<Shared>,

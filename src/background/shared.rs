@@ -206,7 +206,7 @@ impl Shared {
     }
 
     /// The end has begun: gives what trips when the drain is over.
-    fn start_drain(self: &Arc<Shared>) -> &StopSource {
+    fn start_drain<'a>(self: &'a Arc<Shared>) -> &'a StopSource {
         let mut first = false;
         let clock = self.clock.get_or_init(|| {
             first = true;

@@ -6,6 +6,16 @@ use super::text::Printable;
 use crate::sys;
 
 /// Why a shutdown began. The first cause wins; later ones change nothing.
+///
+/// ```
+/// use sundown::{Cause, Supervisor};
+///
+/// let supervisor = Supervisor::new();
+/// assert!(supervisor.request_shutdown(Cause::Signal(15)));
+/// assert!(!supervisor.request_shutdown(Cause::Requested)); // there is a cause already
+/// let report = supervisor.shutdown();
+/// assert_eq!((report.cause(), report.exit_code()), (&Cause::Signal(15), 143));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",

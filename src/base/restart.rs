@@ -123,6 +123,14 @@ impl Default for Restart {
 }
 
 /// Settings of a [`Restart`] that contradict each other.
+///
+/// ```
+/// use std::time::Duration;
+/// use sundown::restart::{Restart, RestartError};
+///
+/// let policy = Restart::on_failure().limit(0, Duration::from_secs(60));
+/// assert_eq!(policy.check(), Err(RestartError::LimitZero));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RestartError {

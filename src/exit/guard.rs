@@ -18,6 +18,20 @@ use crate::terminate::Terminate;
 /// Keep it in `main`: when it is dropped (at the end of `main`, or by a panic that unwinds `main`), everything is shut down.
 ///
 /// Dropping it also puts back the signal handlers that were there before, and allows another installation.
+///
+/// ```no_run
+/// use std::net::TcpListener;
+///
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     let guard = sundown::init()?;
+///     let listener = TcpListener::bind("127.0.0.1:8080")?;
+///     guard.on_terminate(listener.try_clone()?); // how this `main`, which sits in `accept`, is told
+///     while let Ok((_stream, _peer)) = listener.accept() {
+///         // serve it
+///     }
+///     Ok(()) // the guard is dropped, and shuts everything down
+/// }
+/// ```
 #[must_use = "dropping the guard shuts everything down: keep it, `let _guard = sundown::init()?`"]
 #[derive(Debug)]
 pub struct Guard {

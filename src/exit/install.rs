@@ -24,6 +24,15 @@ use crate::supervisor::{
 use crate::sys;
 
 /// Why [`SupervisorBuilder::install`] did not install.
+///
+/// ```
+/// use sundown::InstallError;
+///
+/// let guard = sundown::init()?;
+/// assert!(matches!(sundown::init(), Err(InstallError::AlreadyInstalled)));
+/// # drop(guard);
+/// # Ok::<(), InstallError>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum InstallError {

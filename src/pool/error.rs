@@ -4,6 +4,18 @@ use std::error::Error;
 use std::fmt;
 
 /// The error of [`Pool::try_submit`](super::Pool::try_submit), with the job.
+///
+/// ```
+/// use sundown::pool::{Pending, Pool, TrySubmitError};
+///
+/// let pool = Pool::builder().workers(1).build()?;
+/// pool.shutdown(Pending::Cancel);
+/// match pool.try_submit(|| 42) {
+///     Err(TrySubmitError::Ended(job)) => assert_eq!(job(), 42), // the job is given back
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TrySubmitError<F> {

@@ -83,6 +83,15 @@ impl Pool {
 }
 
 /// Results in the order of the jobs: see [`Pool::map`].
+///
+/// ```
+/// use sundown::Pool;
+///
+/// let pool = Pool::builder().workers(2).build()?;
+/// let squares: Result<Vec<u32>, _> = pool.map((1..=4).map(|n| move || n * n)).collect();
+/// assert_eq!(squares?, [1, 4, 9, 16]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "jobs are handed in as results are taken"]
 pub struct Map<'a, I, T> {
     pool: &'a Pool,
@@ -127,6 +136,15 @@ impl<I, T> Drop for Map<'_, I, T> {
 }
 
 /// Results as they come: see [`Pool::as_completed`].
+///
+/// ```
+/// use sundown::Pool;
+///
+/// let pool = Pool::builder().workers(2).build()?;
+/// let lengths: Result<Vec<usize>, _> = pool.as_completed(["a", "bc"].map(|word| move || word.len())).collect();
+/// assert_eq!(lengths?.iter().sum::<usize>(), 3); // in whatever order
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "jobs are handed in as results are taken"]
 pub struct AsCompleted<'a, I, T> {
     pool: &'a Pool,

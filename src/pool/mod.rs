@@ -42,6 +42,16 @@ use crew::Crew;
 use job::{Call, Detached, Job, Plain, Share, WithToken};
 
 /// What becomes of the jobs that have not begun when a pool ends.
+///
+/// ```
+/// use sundown::pool::{Pending, Pool};
+///
+/// let pool = Pool::builder().workers(1).pending(Pending::Drain).build()?;
+/// let task = pool.submit(|| "saved");
+/// drop(pool); // carries out what is queued
+/// assert_eq!(task.wait()?, "saved");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Pending {

@@ -18,6 +18,18 @@ use crate::{StopToken, Supervisor};
 const WORKER_EXTRA: Duration = Duration::from_secs(1);
 
 /// Settings for a child process.
+///
+/// ```
+/// use std::process::{Command, Stdio};
+/// use std::time::Duration;
+/// use sundown::process;
+///
+/// let mut command = Command::new("true");
+/// command.stdin(Stdio::null());
+/// let child = process::Builder::new("true", command).grace(Duration::from_secs(2)).spawn()?;
+/// assert!(child.wait()?.success());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "a builder starts nothing until `spawn` is called"]
 pub struct Builder {

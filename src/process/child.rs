@@ -16,6 +16,20 @@ use crate::WorkerId;
 /// The handle on a supervised child process. All methods take `&self`: one thread may wait while another tells it to end.
 ///
 /// Dropping it detaches the child, which the supervisor still knows.
+///
+/// ```
+/// use std::process::Command;
+/// use std::time::Duration;
+/// use sundown::process;
+///
+/// let mut sleep = Command::new("sleep");
+/// sleep.arg("100");
+/// let child = process::Builder::new("sleep", sleep).spawn()?;
+/// assert!(child.wait_timeout(Duration::ZERO)?.is_none());
+/// child.terminate();
+/// assert!(!child.wait()?.success());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct Child {
     unit: Arc<Unit>,
     worker: JoinHandle<Run>,

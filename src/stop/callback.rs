@@ -14,6 +14,15 @@ use super::shared::Shared;
 /// The rules are those of C++'s `std::stop_callback`: if the callback is running on another thread just now, dropping waits
 /// for it to return, so that afterwards nothing that it uses is in use; it never waits for any other callback, and never on
 /// the thread that runs the callback itself, so a callback may unregister itself.
+///
+/// ```
+/// use sundown::StopSource;
+///
+/// let source = StopSource::new();
+/// let callback = source.token().on_stop(|| unreachable!("it is unregistered before"));
+/// drop(callback);
+/// source.stop();
+/// ```
 #[must_use = "dropping it unregisters the callback: keep it as long as the callback is wanted"]
 pub struct StopCallback {
     /// `None` when it has run at once.

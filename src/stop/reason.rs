@@ -6,6 +6,18 @@ use crate::base::cause::Cause;
 use crate::sync::Instant;
 
 /// Why a token was stopped. The first reason stays.
+///
+/// ```
+/// use sundown::{thread, StopReason};
+///
+/// let worker = thread::Builder::new().spawn_with(|stop| {
+///     stop.wait();
+///     stop.reason()
+/// })?;
+/// worker.terminate();
+/// assert_eq!(worker.join().unwrap(), Some(StopReason::Terminated));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StopReason {

@@ -33,6 +33,17 @@ use super::reason::{Stop, StopReason};
 use super::timer::{self, TimerKey};
 
 /// The message type of a stop token's channel: there is no value of it, so the channel carries none.
+///
+/// ```
+/// use crossbeam_channel::{Receiver, RecvError};
+/// use sundown::{Never, StopSource};
+///
+/// let source = StopSource::new();
+/// let token = source.token();
+/// source.stop();
+/// let stopped: &Receiver<Never> = token.channel();
+/// assert_eq!(stopped.recv(), Err(RecvError)); // nothing ever comes; it is disconnected
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Never {}
 

@@ -59,6 +59,24 @@ pub struct StopToken {
 }
 
 /// The error of [`StopToken::check`] and [`StopToken::sleep`]: the holder was told to stop. Use it with `?`.
+///
+/// ```
+/// use sundown::{StopSource, StopToken, Stopped};
+///
+/// fn work(stop: &StopToken) -> Result<u32, Stopped> {
+///     let mut done = 0;
+///     while done < 3 {
+///         stop.check()?;
+///         done += 1;
+///     }
+///     Ok(done)
+/// }
+///
+/// let source = StopSource::new();
+/// assert_eq!(work(&source.token()), Ok(3));
+/// source.stop();
+/// assert_eq!(work(&source.token()), Err(Stopped));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stopped;
 

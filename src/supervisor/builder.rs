@@ -10,6 +10,19 @@ use super::{roots, Supervisor};
 
 /// Settings for a new supervisor: [`build`](SupervisorBuilder::build) makes one of its own,
 /// [`install`](SupervisorBuilder::install) makes it the global one that owns the end of the process.
+///
+/// ```
+/// use std::time::Duration;
+/// use sundown::{Order, Supervisor};
+///
+/// let supervisor = Supervisor::builder()
+///     .name("requests")
+///     .deadline(Duration::from_secs(5))
+///     .grace(Duration::from_secs(1))
+///     .order(Order::OneByOne)
+///     .build();
+/// assert!(supervisor.shutdown().is_clean());
+/// ```
 #[derive(Clone, Debug)]
 pub struct SupervisorBuilder {
     pub(crate) name: Option<Arc<str>>,

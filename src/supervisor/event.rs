@@ -15,6 +15,18 @@ use crate::sync::Instant;
 /// Something that happened to a worker or a supervisor. See [`Supervisor::subscribe`](crate::Supervisor::subscribe).
 ///
 /// Its `Display` is the line that is logged.
+///
+/// ```
+/// use sundown::Supervisor;
+///
+/// let supervisor = Supervisor::new();
+/// let events = supervisor.subscribe(16);
+/// supervisor.worker().name("adder".into()).spawn(|| 1 + 1)?.join().unwrap();
+/// let event = events.recv().unwrap();
+/// assert_eq!(event.name.as_deref(), Some("adder"));
+/// assert!(event.to_string().ends_with("has started"));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Event {
@@ -33,6 +45,17 @@ pub struct Event {
 }
 
 /// What happened.
+///
+/// ```
+/// use sundown::events::EventKind;
+/// use sundown::Supervisor;
+///
+/// let supervisor = Supervisor::new();
+/// let events = supervisor.subscribe(16);
+/// supervisor.shutdown();
+/// let kinds: Vec<_> = events.iter().map(|event| event.kind).collect(); // ends with the subscription
+/// assert!(matches!(&kinds[..], [EventKind::ShutdownBegan(_), EventKind::ShutdownEnded(_)]));
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum EventKind {

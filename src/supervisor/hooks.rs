@@ -13,6 +13,15 @@ use crate::base::logging;
 use crate::base::text::Printable;
 
 /// A registered shutdown hook. Dropping this changes nothing; [`Hook::remove`] takes the hook back.
+///
+/// ```
+/// use sundown::Supervisor;
+///
+/// let supervisor = Supervisor::new();
+/// let hook = supervisor.on_exit("remove the temporary file", || unreachable!("it has been renamed"));
+/// assert!(hook.remove()); // the file has its final name now
+/// assert!(supervisor.shutdown().is_clean());
+/// ```
 #[derive(Clone)]
 pub struct Hook {
     pub(super) record: Arc<HookRecord>,
@@ -56,7 +65,8 @@ impl fmt::Debug for Hook {
 
 impl Supervisor {
     /// Registers a callback that runs in its turn while workers are told to stop, before any is joined. It runs on a helper
-    /// thread, at most once, and is given up after 1 s (a quarter of the deadline if that is less).
+    /// thread with no lock held, at most once, and is given up after 1 s (a quarter of the deadline if that is less). A panic in it is
+    /// caught and reported.
     ///
     /// While the supervisor is stopping, it runs at once; afterwards it never does, which is logged.
     #[track_caller]
@@ -69,8 +79,7 @@ impl Supervisor {
     }
 
     /// Registers a callback that runs when all workers have been joined or given up, newest first: also when there are
-    /// stragglers. It runs on a helper thread, at most once, and is given up after 1 s (a quarter of the deadline if that is
-    /// less).
+    /// stragglers. Otherwise as [`on_shutdown`](Supervisor::on_shutdown).
     ///
     /// Afterwards it never runs, which is logged.
     #[track_caller]

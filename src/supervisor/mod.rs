@@ -89,6 +89,18 @@ pub struct Supervisor {
 }
 
 /// One worker as it stands: what [`Supervisor::workers`] lists.
+///
+/// ```
+/// use sundown::Supervisor;
+///
+/// let supervisor = Supervisor::new();
+/// let ticker = supervisor.worker().name("ticker".into()).spawn_with(|stop| stop.wait())?;
+/// let info = &supervisor.workers()[0];
+/// assert_eq!((info.id, info.name.as_deref()), (ticker.id(), Some("ticker")));
+/// assert!(info.told.is_none() && !info.daemon);
+/// # supervisor.shutdown();
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct WorkerInfo {

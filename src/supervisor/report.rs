@@ -11,6 +11,15 @@ use crate::base::cause::Cause;
 
 /// The number of something registered: a worker, a hook, a nested supervisor. Unique in the process, and greater than that
 /// of everything registered before it.
+///
+/// ```
+/// use sundown::thread;
+///
+/// let (older, newer) = (thread::spawn(|| ()), thread::spawn(|| ()));
+/// assert!(newer.id() > older.id());
+/// # older.join().unwrap();
+/// # newer.join().unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkerId(pub(crate) NonZeroU64);
 
@@ -28,6 +37,14 @@ impl fmt::Display for WorkerId {
 }
 
 /// What kind of thing an entry of the report is.
+///
+/// ```
+/// use sundown::{EntryKind, Supervisor};
+///
+/// let supervisor = Supervisor::new();
+/// supervisor.on_exit("say goodbye", || ());
+/// assert_eq!(supervisor.shutdown().entries()[0].kind(), EntryKind::OnExit);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "serde",
@@ -73,6 +90,15 @@ impl fmt::Display for EntryKind {
 }
 
 /// How an entry ended.
+///
+/// ```
+/// use sundown::{Outcome, Supervisor};
+///
+/// let supervisor = Supervisor::new();
+/// supervisor.worker().spawn_with(|stop| stop.wait())?;
+/// assert_eq!(*supervisor.shutdown().entries()[0].outcome(), Outcome::Finished);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",
@@ -96,6 +122,15 @@ pub enum Outcome {
 }
 
 /// What went wrong with an entry's callback.
+///
+/// ```
+/// use sundown::{CallbackFault, Supervisor};
+///
+/// let supervisor = Supervisor::new();
+/// supervisor.on_shutdown("broken", || std::panic::resume_unwind(Box::new("no such file")));
+/// let report = supervisor.shutdown();
+/// assert_eq!(report.entries()[0].callback_fault(), Some(&CallbackFault::Panicked("no such file".into())));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",
@@ -119,6 +154,18 @@ pub(crate) struct Note {
 }
 
 /// What happened to one entry.
+///
+/// ```
+/// use sundown::Supervisor;
+///
+/// let supervisor = Supervisor::new();
+/// supervisor.worker().name("ticker".into()).spawn_with(|stop| stop.wait())?;
+/// let report = supervisor.shutdown();
+/// let entry = &report.entries()[0];
+/// assert_eq!(entry.name(), Some("ticker"));
+/// println!("{} of {} took {:?}", entry.kind(), entry.location(), entry.waited());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct EntryReport {
     pub(crate) kind: EntryKind,
@@ -270,6 +317,17 @@ impl EntryReport {
 /// What happened in a shutdown. Everyone who called `shutdown` gets the same one; cloning is cheap.
 ///
 /// Its `Display` is written for an operator: a summary, then a line for each entry, the stuck and the slow first.
+///
+/// ```
+/// use sundown::{Cause, Supervisor};
+///
+/// let supervisor = Supervisor::new();
+/// supervisor.worker().name("ticker".into()).spawn_with(|stop| stop.wait())?;
+/// let report = supervisor.shutdown();
+/// assert_eq!(*report.cause(), Cause::Requested);
+/// assert!(report.is_clean(), "{report}");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct ShutdownReport {
     inner: Arc<Inner>,

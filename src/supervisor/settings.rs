@@ -10,6 +10,13 @@ const CALLBACK_LIMIT: Duration = Duration::from_secs(1);
 const SHORTEST_CALLBACK_LIMIT: Duration = Duration::from_millis(10);
 
 /// In which order workers are told and joined.
+///
+/// ```
+/// use sundown::{Order, Supervisor};
+///
+/// let supervisor = Supervisor::builder().order(Order::OneByOne).build();
+/// # supervisor.shutdown();
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Order {
@@ -28,6 +35,15 @@ pub enum Order {
 /// as long as a whole shutdown may take; if it still runs then, the one that failed is given up. When all have ended and the pause
 /// of the one that failed is over, they start again, oldest first. One that fails before all have started begins that anew. A
 /// restart counts against the limit of the one that failed only.
+///
+/// ```
+/// use sundown::restart::Strategy;
+/// use sundown::Supervisor;
+///
+/// // A reader and a writer of one connection: neither is of use without the other.
+/// let supervisor = Supervisor::builder().strategy(Strategy::OneForAll).build();
+/// # supervisor.shutdown();
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Strategy {
@@ -41,6 +57,16 @@ pub enum Strategy {
 }
 
 /// How the process ends after a signal.
+///
+/// ```no_run
+/// use std::process::ExitCode;
+/// use sundown::{ExitStyle, Supervisor};
+///
+/// fn main() -> ExitCode {
+///     let guard = Supervisor::builder().exit(ExitStyle::Code).install().expect("the first in this process");
+///     guard.finish() // 130 after Ctrl-C
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExitStyle {

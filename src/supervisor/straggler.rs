@@ -23,6 +23,22 @@ pub(super) const LOOK_LIMIT: Duration = Duration::from_secs(1);
 /// Who did not come to an end in a shutdown, where it hangs, and what would have helped. See [`diagnose`](crate::diagnose).
 ///
 /// Its `Display` is what the report prints of it: a few lines, the last of them the advice.
+///
+/// ```
+/// use std::time::Duration;
+/// use sundown::Supervisor;
+///
+/// let supervisor = Supervisor::builder().deadline(Duration::from_millis(20)).build();
+/// let (release, never) = std::sync::mpsc::channel::<()>();
+/// supervisor.worker().name("deaf".into()).spawn(move || never.recv())?;
+///
+/// let report = supervisor.shutdown();
+/// let straggler = report.entries()[0].straggler().unwrap();
+/// assert_eq!(straggler.name(), Some("deaf"));
+/// println!("{straggler}"); // where it hangs, and what would have helped: `straggler.advice()`
+/// # drop(release);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Straggler {
     pub(crate) kind: EntryKind,
@@ -45,6 +61,21 @@ pub struct Straggler {
 }
 
 /// How far a terminate callback (or a hook) has come.
+///
+/// ```
+/// use std::time::Duration;
+/// use sundown::{diagnose::CallbackState, Supervisor};
+///
+/// let supervisor = Supervisor::builder().deadline(Duration::from_millis(20)).build();
+/// let (release, never) = std::sync::mpsc::channel::<()>();
+/// supervisor.worker().name("deaf".into()).spawn(move || never.recv())?;
+///
+/// let report = supervisor.shutdown();
+/// let straggler = report.entries()[0].straggler().unwrap();
+/// assert_eq!(*straggler.callback(), CallbackState::None); // it had none: that is why nobody could tell it
+/// # drop(release);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallbackState {
@@ -63,6 +94,22 @@ pub enum CallbackState {
 }
 
 /// What the kernel says of a thread.
+///
+/// ```
+/// use std::time::Duration;
+/// use sundown::{diagnose::ThreadState, Supervisor};
+///
+/// let supervisor = Supervisor::builder().deadline(Duration::from_millis(20)).build();
+/// let (release, never) = std::sync::mpsc::channel::<()>();
+/// supervisor.worker().name("deaf".into()).spawn(move || never.recv())?;
+///
+/// let report = supervisor.shutdown();
+/// let straggler = report.entries()[0].straggler().unwrap();
+/// let state = straggler.thread().and_then(|thread| thread.state()); // `None` where the kernel does not tell
+/// assert!(matches!(state, Some(ThreadState::Sleeping) | None));
+/// # drop(release);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ThreadState {
@@ -79,6 +126,23 @@ pub enum ThreadState {
 }
 
 /// One thread, seen where it hangs.
+///
+/// ```
+/// use std::time::Duration;
+/// use sundown::Supervisor;
+///
+/// let supervisor = Supervisor::builder().deadline(Duration::from_millis(20)).build();
+/// let (release, never) = std::sync::mpsc::channel::<()>();
+/// supervisor.worker().name("deaf".into()).spawn(move || never.recv())?;
+///
+/// let report = supervisor.shutdown();
+/// let straggler = report.entries()[0].straggler().unwrap();
+/// if let Some(thread) = straggler.thread() {
+///     println!("thread {} is in {:?} on {:?}", thread.os_id(), thread.syscall(), thread.object());
+/// }
+/// # drop(release);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct StuckThread {
     pub(crate) os_id: u32,
@@ -309,7 +373,7 @@ impl Core {
     }
 
     /// The supervisor that this one is nested in and that is nested in none itself.
-    pub(crate) fn root(self: &Arc<Core>) -> &Arc<Core> {
+    pub(crate) fn root<'a>(self: &'a Arc<Core>) -> &'a Arc<Core> {
         let mut core = self;
         while let Some(parent) = &core.parent {
             core = parent;

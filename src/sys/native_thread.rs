@@ -1,7 +1,5 @@
 //! A thread to join, with a limit where the system has such a join.
 
-use std::time::Duration;
-
 use crate::sync::thread::JoinHandle;
 use crate::sync::Instant;
 
@@ -55,7 +53,7 @@ impl NativeThread {
         // to run, so a clock that is set back in just this moment is the only way to wait longer.
         let left = limit
             .saturating_duration_since(Instant::now())
-            .min(Duration::from_secs(3600));
+            .min(std::time::Duration::from_secs(3600));
         let nanos = u64::from(left.subsec_nanos()) + now.tv_nsec as u64;
         let until = libc::timespec {
             tv_sec: now.tv_sec + (left.as_secs() + nanos / 1_000_000_000) as libc::time_t,

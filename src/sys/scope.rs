@@ -5,6 +5,18 @@ use crate::sync::thread;
 /// A scope to spawn supervised scoped threads in: std's [`Scope`](std::thread::Scope), with threads that are told to stop.
 ///
 /// See [`scope`](crate::thread::scope).
+///
+/// ```
+/// use sundown::thread::{self, Scope};
+///
+/// fn sum<'scope>(scope: &'scope Scope<'scope, '_>, parts: &'scope [Vec<u32>]) -> u32 {
+///     let workers: Vec<_> = parts.iter().map(|part| scope.spawn(|| part.iter().sum::<u32>())).collect();
+///     workers.into_iter().map(|worker| worker.join().unwrap()).sum()
+/// }
+///
+/// let parts = [vec![1, 2], vec![3]];
+/// assert_eq!(thread::scope(|scope| sum(scope, &parts)), 6);
+/// ```
 #[repr(transparent)]
 #[derive(Debug)]
 pub struct Scope<'scope, 'env: 'scope> {

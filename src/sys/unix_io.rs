@@ -1,11 +1,11 @@
 //! What std does not say of sockets, descriptors and children: Unix.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Shuts a socket of any kind down, in both directions.
 #[cfg(target_os = "linux")]
-pub(crate) fn shut_down_socket(socket: &impl AsFd) -> io::Result<()> {
+pub(crate) fn shut_down_socket(socket: &impl std::os::fd::AsFd) -> io::Result<()> {
     // SAFETY: the descriptor is borrowed for the call, so it is open.
     match unsafe { libc::shutdown(socket.as_fd().as_raw_fd(), libc::SHUT_RDWR) } {
         0 => Ok(()),

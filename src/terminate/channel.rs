@@ -34,6 +34,30 @@ impl<T: Send + 'static> Terminate for mpsc::SyncSender<T> {
 }
 
 /// A sender that [`send`] can use: crossbeam's and std's are.
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+/// use sundown::terminate::{self, Sentinel};
+/// use sundown::Terminate;
+///
+/// /// A queue without a limit.
+/// struct Queue(Arc<Mutex<Vec<&'static str>>>);
+///
+/// impl Sentinel<&'static str> for Queue {
+///     fn try_deliver(&self, message: &'static str) -> Result<(), &'static str> {
+///         self.0.lock().unwrap().push(message);
+///         Ok(())
+///     }
+///
+///     fn deliver(self, message: &'static str) {
+///         self.0.lock().unwrap().push(message);
+///     }
+/// }
+///
+/// let messages = Arc::new(Mutex::new(Vec::new()));
+/// terminate::send(Queue(messages.clone()), "stop").terminate();
+/// assert_eq!(*messages.lock().unwrap(), ["stop"]);
+/// ```
 pub trait Sentinel<T>: Send + 'static {
     /// Sends without blocking; gives the message back if the queue is full. A receiver that is gone is no error: it has
     /// stopped.

@@ -15,6 +15,23 @@ use crate::sys;
 /// A reader that ends when it is told to: [`interruptible`] makes it.
 ///
 /// Told to stop, it reads as the end of the input (`Ok(0)`), which every loop over lines or bytes understands.
+///
+/// ```
+/// use std::io::{BufRead, BufReader};
+/// use std::os::fd::OwnedFd;
+/// use std::os::unix::net::UnixStream;
+/// use sundown::terminate;
+/// use sundown::thread;
+///
+/// let (source, _writer) = UnixStream::pair()?; // stands for any pipe
+/// let (reader, interrupt) = terminate::interruptible(OwnedFd::from(source))?;
+/// let worker = thread::Builder::new()
+///     .on_terminate(interrupt)
+///     .spawn(move || BufReader::new(reader).lines().count())?;
+/// worker.terminate();
+/// assert_eq!(worker.join().unwrap(), 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Interruptible {
     source: File,
@@ -23,6 +40,20 @@ pub struct Interruptible {
 }
 
 /// The terminate callback of an [`Interruptible`]. Dropping it stops the reader as well.
+///
+/// ```
+/// use std::io::{BufRead, BufReader};
+/// use std::os::fd::OwnedFd;
+/// use std::os::unix::net::UnixStream;
+/// use sundown::terminate;
+/// use sundown::Terminate;
+///
+/// let (source, _writer) = UnixStream::pair()?; // stands for any pipe
+/// let (reader, interrupt) = terminate::interruptible(OwnedFd::from(source))?;
+/// interrupt.terminate();
+/// assert_eq!(BufReader::new(reader).lines().count(), 0); // the end of the input
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Interrupt {
     wake: UnixStream,

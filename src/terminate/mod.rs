@@ -121,7 +121,7 @@ impl Terminate for StopSource {
 /// worker.join().unwrap();
 /// # Ok::<(), std::io::Error>(())
 /// ```
-impl Terminate for crate::thread::Thread {
+impl Terminate for crate::sync::thread::Thread {
     fn terminate(self) {
         self.unpark();
     }

@@ -93,6 +93,17 @@ struct Shared {
 }
 
 /// The waiting half of a [`child`].
+///
+/// ```
+/// use std::process::Command;
+/// use sundown::{terminate, thread};
+///
+/// let (mut waiter, signal): (terminate::ChildWaiter, _) = terminate::child(Command::new("sleep").arg("100").spawn()?);
+/// let worker = thread::Builder::new().on_terminate(signal).spawn(move || waiter.wait())?;
+/// worker.terminate();
+/// assert!(!worker.join().unwrap()?.success());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[cfg(unix)]
 #[derive(Debug)]
 pub struct ChildWaiter {
@@ -102,6 +113,17 @@ pub struct ChildWaiter {
 }
 
 /// The terminate callback of a [`child`].
+///
+/// ```
+/// use std::process::Command;
+/// use sundown::{terminate, thread};
+///
+/// let (mut waiter, signal): (_, terminate::ChildSignal) = terminate::child(Command::new("sleep").arg("100").spawn()?);
+/// let worker = thread::Builder::new().on_terminate(signal).spawn(move || waiter.wait())?;
+/// worker.terminate();
+/// assert!(!worker.join().unwrap()?.success());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[cfg(unix)]
 #[derive(Debug)]
 pub struct ChildSignal {

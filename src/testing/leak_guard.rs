@@ -72,6 +72,7 @@ impl LeakGuard {
     }
 
     /// Workers that may go on, such as one that lives as long as the process. Of several, the last one given counts.
+    /// Asked on the thread that drops the guard, with no lock held.
     ///
     /// ```
     /// # use sundown::testing::LeakGuard;

@@ -7,6 +7,14 @@ use super::checkpoint::Checkpoint;
 use crate::ShutdownReport;
 
 /// What a rehearsal came to. Its `Display` says which runs did not end clean, and why.
+///
+/// ```
+/// use sundown::testing::{checkpoint, Rehearsal, Rehearsed};
+///
+/// let rehearsed: Rehearsed = Rehearsal::new().run(|| checkpoint("settings read"));
+/// assert!(rehearsed.is_clean(), "{rehearsed}");
+/// assert_eq!(rehearsed.runs().len(), 2); // the run that looks for checkpoints, and one for each
+/// ```
 #[derive(Clone, Debug)]
 pub struct Rehearsed {
     runs: Vec<Run>,
@@ -44,6 +52,15 @@ impl fmt::Display for Rehearsed {
 }
 
 /// One run of a program that was rehearsed.
+///
+/// ```
+/// use sundown::testing::{checkpoint, Rehearsal};
+///
+/// let rehearsed = Rehearsal::new().run(|| checkpoint("settings read"));
+/// let run = &rehearsed.runs()[1];
+/// assert_eq!(run.checkpoint(), Some("settings read"));
+/// assert!(run.report().is_clean() && run.failures().is_empty());
+/// ```
 #[derive(Clone, Debug)]
 pub struct Run {
     /// Where the shutdown came; `None` for the run that looked for checkpoints.

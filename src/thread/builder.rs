@@ -122,8 +122,8 @@ impl Builder {
         self
     }
 
-    /// What makes it stop when a token cannot: runs at most once, when a shutdown reaches it or somebody calls
-    /// [`JoinHandle::terminate`]. Of several, the last one given counts.
+    /// What makes it stop when a token cannot: runs at most once, when a shutdown reaches it, its time limit is over, or somebody
+    /// calls [`JoinHandle::terminate`]. On which thread, and for how long, says [`Terminate`]. Of several, the last one given counts.
     pub fn on_terminate(mut self, callback: impl Terminate) -> Builder {
         self.callback = Mutex::new(Some(Box::new(move || callback.terminate())));
         self

@@ -44,6 +44,19 @@ impl<T: Send> Slot<T> for Value<T> {
 /// The handle on a supervised thread: `std::thread::JoinHandle`, and what stops the thread.
 ///
 /// Dropping it detaches the thread, as std's does; the supervisor still knows it.
+///
+/// ```
+/// use sundown::thread;
+///
+/// let worker = thread::Builder::new().spawn_with(|stop| {
+///     stop.wait();
+///     "through"
+/// })?;
+/// assert!(!worker.is_finished());
+/// worker.terminate(); // asks, and returns
+/// assert_eq!(worker.join().unwrap(), "through"); // waits
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub struct JoinHandle<T> {
     core: Arc<Core>,
     worker: Arc<Worker>,
