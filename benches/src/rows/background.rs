@@ -10,10 +10,13 @@ use tokio::sync::oneshot;
 use crate::measure::{ratios, side, time};
 use crate::table::Table;
 
+/// Hands one thing over, and waits for its value.
+type Once = fn(&BackgroundThread);
+
 pub fn handed_over(table: &mut Table) {
     let ours = BackgroundThread::builder().start().expect("a thread");
     let theirs = ByHand::start();
-    let rows: [(&str, fn(&BackgroundThread)); 3] = [
+    let rows: [(&str, Once); 3] = [
         ("background loop: `call`, `wait`", |ours| {
             ours.call(|| ()).wait().expect("it has run");
         }),
