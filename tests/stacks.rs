@@ -6,8 +6,9 @@ mod support;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{mpsc, Arc, Condvar, Mutex};
+use std::sync::{mpsc, Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sundown::diagnose::Straggler;
@@ -113,20 +114,22 @@ fn has_frames(straggler: &Straggler, functions: &[&str]) -> bool {
 }
 
 /// The stragglers that `hang` makes have these frames. On a machine that is busy 500 ms may not be enough, and then there are fewer:
-/// so this tries again.
+/// so this tries again, with the machine left to it by the other tests of this file.
 #[track_caller]
 fn assert_frames(hang: impl Fn() -> Vec<Straggler>, functions: &[&str]) {
-    let mut last = Vec::new();
-    for _ in 0..10 {
-        last = hang();
-        if last
-            .iter()
-            .all(|straggler| has_frames(straggler, functions))
-        {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let limit = Instant::now() + PATIENCE * 3;
+    loop {
+        let found = hang();
+        if found.iter().all(|one| has_frames(one, functions)) {
             return;
         }
+        assert!(
+            Instant::now() < limit,
+            "no {functions:?} in this order: {found:?}"
+        );
     }
-    panic!("no {functions:?} in this order: {last:?}");
 }
 
 #[track_caller]
@@ -413,6 +416,61 @@ fn a_signal_disturbs_nobody_who_is_blocked() {
         0,
         "it timed out, and was not interrupted"
     );
+}
+
+/// Maps a whole file as data, as what reads its symbols does: the printing of a backtrace keeps such mappings for good.
+fn map_as_data(path: &std::path::Path) {
+    let file = std::fs::File::open(path).unwrap();
+    let length = usize::try_from(file.metadata().unwrap().len()).unwrap();
+    for below in [false, true] {
+        // With a hint the mapping is far below the program, without one above it.
+        let hint = if below { 0x10_0000_0000_usize } else { 0 };
+        // SAFETY: a new private mapping, which nobody reads or takes away.
+        let mapped = unsafe {
+            let (read, private) = (libc::PROT_READ, libc::MAP_PRIVATE);
+            libc::mmap(hint as _, length, read, private, file.as_raw_fd(), 0)
+        };
+        assert_ne!(mapped, libc::MAP_FAILED);
+    }
+}
+
+#[test]
+fn a_program_that_is_mapped_as_data_as_well() {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let libc = maps.lines().find_map(|line| {
+        let path = &line[line.find('/')?..];
+        path.contains("/libc.so").then_some(path)
+    });
+    map_as_data(&std::env::current_exe().unwrap());
+    map_as_data(libc.unwrap().as_ref());
+    let hang = || {
+        let gate = Gate::new();
+        let pass = gate.passer();
+        let supervisor = short();
+        let worker = supervisor.worker().name("stuck".into());
+        worker.spawn(move || outer_function(pass)).unwrap();
+        await_dump(&supervisor, "in futex");
+        vec![record(&shut_down(&supervisor), "stuck").clone()]
+    };
+    assert_frames(hang, &["syscall", "passer", "outer_function"]);
+}
+
+#[test]
+fn a_function_without_a_symbol_has_its_place_and_no_other_s_name() {
+    // In `pthread_join` the C library waits in a function of its own, whose name was stripped.
+    let gate = Gate::new();
+    let inner = std::thread::spawn(gate.passer());
+    let inner = Mutex::new(Some(inner));
+    let supervisor = short();
+    let worker = supervisor.worker().name("joins".into());
+    worker
+        .spawn(move || outer_function(|| inner.lock().unwrap().take().unwrap().join().unwrap()))
+        .unwrap();
+    let dump = await_dump(&supervisor, "outer_function");
+    assert!(!dump.contains("__nptl_death_event"), "{dump}");
+    assert!(!dump.contains("__libc_freeres"), "{dump}");
+    drop(gate);
+    supervisor.shutdown();
 }
 
 #[test]
