@@ -1,19 +1,25 @@
 //! The live table of workers as an operator reads it, at any time.
 
 use std::fmt::{self, Display, Formatter};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+
+use super::cycles::Graph;
 use super::kernel;
 use super::text::Where;
+use crate::base::apart::bounded;
 use crate::base::text::{beginning, Printable, Short};
-use crate::supervisor::{CallbackState, Supervisor, WorkerInfo};
+use crate::supervisor::waits::Waiter;
+use crate::supervisor::{CallbackState, Supervisor, WorkerId, WorkerInfo};
 
 /// How long threads are looked at: a table that comes late is no use.
 const LOOK_LIMIT: Duration = Duration::from_millis(500);
 
 impl Supervisor {
     /// The workers that are registered here and in nested supervisors as a table for people, oldest first: who, for how long, doing
-    /// what, and where spawned. No thread is stopped or disturbed for it. With the feature `stacks`, the frames of those that are
+    /// what, and where spawned; and who waits for one another in a circle. No thread is stopped or disturbed for it. With the feature `stacks`, the frames of those that are
     /// blocked follow each.
     ///
     /// The text is not for programs: use [`workers`](Supervisor::workers).
@@ -72,10 +78,16 @@ impl Dump {
         };
         let ends = Instant::now() + LOOK_LIMIT;
         let threads: Vec<_> = workers.iter().map(|worker| worker.os_id).collect();
-        let rows: Vec<Row> = workers
+        let mut rows: Vec<Row> = workers
             .iter()
             .map(|worker| Row::of(worker, supervisor.name(), ends))
             .collect();
+        for (row, circle) in rows.iter_mut().zip(circles(&workers, ends)) {
+            if let Some(circle) = circle {
+                row.rest.push_str("; waits in a circle: ");
+                row.rest.push_str(&circle);
+            }
+        }
         let rows = rows.into_iter().zip(frames(&threads, ends));
         let rows = rows.map(|(row, stack)| Row { stack, ..row });
         Dump {
@@ -83,6 +95,24 @@ impl Dump {
             rows: rows.collect(),
         }
     }
+}
+
+/// The circles of waits that these workers are in, as far as there is time: this asks users' code.
+fn circles(workers: &[WorkerInfo], ends: Instant) -> Vec<Option<String>> {
+    let found = Arc::new(Mutex::new(vec![None; workers.len()]));
+    let theirs = Arc::clone(&found);
+    let ids: Vec<WorkerId> = workers.iter().map(|worker| worker.id).collect();
+    bounded(ends.saturating_duration_since(Instant::now()), move || {
+        let graph = Graph::now();
+        let circles = ids.iter().map(|&id| {
+            let one = Waiter::Worker(id);
+            graph.cycle_of(one, |id| super::name_of(&[], id))
+        });
+        let circles = circles.collect();
+        *theirs.lock() = circles;
+    });
+    let found = found.lock();
+    found.clone()
 }
 
 impl Row {

@@ -39,6 +39,8 @@ pub(super) enum Blocked {
     SignalWait,
     Pause,
     Fsync,
+    /// A program that is being started.
+    Exec,
     /// In a system call that we have no word for.
     Other,
     /// The kernel does not tell.
@@ -71,15 +73,22 @@ fn look_in(proc: &Path, thread: u32) -> Look {
         state: state(&task),
         syscall: None,
         object: None,
+        held_by: None,
         unknown: None,
         stack: Vec::new(),
     };
+    if seen.state == Some(ThreadState::Stopped) {
+        seen.held_by = tracer(proc, &task);
+    }
     let call = read(&task.join("syscall"));
     let blocked = match call.as_deref().map(parse) {
+        Ok(Some(Syscall::Running)) => match seen.state {
+            Some(ThreadState::Stopped) => Blocked::Stopped,
+            _ => Blocked::Running,
+        },
         Ok(Some(Syscall::None)) => match seen.state {
             Some(ThreadState::Stopped) => Blocked::Stopped,
-            Some(ThreadState::DiskSleep) => Blocked::Disk,
-            _ => Blocked::Running,
+            _ => Blocked::Disk, // for a page of memory that is in a file
         },
         Ok(Some(Syscall::In(number, arguments))) => {
             let name = syscalls::name(number);
@@ -136,7 +145,9 @@ pub(super) fn place(thread: u32) -> Option<Place> {
 }
 
 enum Syscall {
-    /// It runs, or is blocked outside of any call.
+    /// It runs, whether in one or not.
+    Running,
+    /// It is blocked outside of any.
     None,
     In(syscalls::Number, [u64; 6]),
 }
@@ -145,8 +156,10 @@ enum Syscall {
 fn parse(text: &str) -> Option<Syscall> {
     let mut words = text.split_ascii_whitespace();
     let first = words.next()?;
-    if first == "running" || first == "-1" {
-        return Some(Syscall::None);
+    match first {
+        "running" => return Some(Syscall::Running),
+        "-1" => return Some(Syscall::None),
+        _ => {}
     }
     let mut arguments = [0; 6];
     for argument in &mut arguments {
@@ -169,6 +182,20 @@ fn state(task: &Path) -> Option<ThreadState> {
         'T' | 't' => ThreadState::Stopped,
         'Z' | 'X' | 'x' => ThreadState::Ended,
         _ => ThreadState::Sleeping,
+    })
+}
+
+/// Which process holds a thread that is stopped: while others run, nobody but a tracer can do that.
+fn tracer(proc: &Path, task: &Path) -> Option<String> {
+    let status = read(&task.join("status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("TracerPid:"))?;
+    let pid: u32 = line.trim().parse().ok().filter(|&pid| pid != 0)?;
+    let name = read(&proc.join(pid.to_string()).join("comm"));
+    Some(match name {
+        Ok(name) => format!("process {pid} ({})", Printable(&name)),
+        Err(_) => format!("process {pid}"),
     })
 }
 
@@ -220,6 +247,8 @@ fn subject(proc: &Path, name: &str, arguments: &[u64; 6]) -> (Option<String>, Bl
         }
         "clock_nanosleep" | "nanosleep" => (None, Blocked::Sleep),
         "pause" => (None, Blocked::Pause),
+        // Until the child has begun to run another program; nothing else of these blocks.
+        "clone" | "clone3" | "vfork" => (None, Blocked::Exec),
         "rt_sigtimedwait" | "rt_sigsuspend" => (None, Blocked::SignalWait),
         "sched_yield" => (None, Blocked::Running),
         "wait4" => (Some(process(first as i32)), Blocked::Child),
@@ -230,7 +259,7 @@ fn subject(proc: &Path, name: &str, arguments: &[u64; 6]) -> (Option<String>, Bl
             None if fourth != 0 => (None, Blocked::TimedFutex),
             None => (None, Blocked::Futex),
         },
-        "futex_wait" | "futex_waitv" => (None, Blocked::Futex),
+        "futex_waitv" => (None, Blocked::Futex),
         _ => (None, Blocked::Other),
     }
 }
@@ -331,6 +360,22 @@ mod tests {
         let look = Fake::new("name", &files).look();
         assert_eq!(look.thread.state, Some(ThreadState::DiskSleep));
         assert_eq!(look.blocked, Blocked::Disk);
+    }
+
+    #[test]
+    fn a_page_fault_is_no_running() {
+        for (files, blocked) in [
+            (
+                [("stat", "7 (x) S 1"), ("syscall", "-1 0x7f 0x80")],
+                Blocked::Disk,
+            ),
+            (
+                [("stat", "7 (x) R 1"), ("syscall", "running")],
+                Blocked::Running,
+            ),
+        ] {
+            assert_eq!(Fake::new("fault", &files).look().blocked, blocked);
+        }
     }
 
     #[test]

@@ -6,8 +6,9 @@
 //! report prints it, and [`EntryReport::straggler`](crate::EntryReport::straggler) gives it to the program. Nothing of this costs
 //! anything before there is a straggler, but for a number noted when a thread starts.
 //!
-//! Who waits for whom is known too, for the joins, shutdowns and tasks of this library: if stragglers wait for one another in a
-//! circle, the record [names it](Straggler::cycle).
+//! Who waits for whom is known too, for the joins, shutdowns and tasks of this library, and for what [`waiting_for`] notes: if
+//! stragglers wait for one another in a circle, the record [names it](Straggler::cycle). A wait with a time limit counts like any other.
+//! What cannot be known is passed over in silence: whoever holds a lock, the other end of a channel, what a future awaits.
 //!
 //! With the feature `stacks` (Linux, x86-64) the record has the thread's frames as well. A thread that is blocked is not disturbed for
 //! that: the kernel tells where it is, and its stack is read from outside. Only one that runs gets a signal, whose handler copies its
@@ -41,6 +42,7 @@ mod on_signal;
 mod stacks;
 mod syscalls;
 mod text;
+mod waiting;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -49,6 +51,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 pub use crate::supervisor::{CallbackState, Straggler, StuckThread, ThreadState};
+pub use waiting::{current_worker, waiting_for, waiting_for_any, Waiting};
 
 use crate::base::apart::bounded;
 use crate::base::text::Printable;
@@ -125,27 +128,31 @@ pub(crate) fn examine(stragglers: Vec<Straggler>, limit: Duration) -> Vec<Stragg
 /// Fills in what can be learned. The lock is held for no longer than it takes to store.
 fn fill_in(records: &Mutex<Vec<Straggler>>, ends: Instant) {
     let before = records.lock().clone();
-    let graph = cycles::Graph::now();
     for (at, straggler) in before.iter().enumerate() {
         if ends <= Instant::now() {
             return;
         }
         let own = straggler.os_thread.map(kernel::look);
         let callback = straggler.callback_os_thread.map(kernel::look);
-        let cycle = [Waiter::Worker(straggler.id), Waiter::Callback(straggler.id)]
-            .into_iter()
-            .find_map(|waiter| graph.cycle_of(waiter, |id| name_of(&before, id)));
         let blocked = |look: &Option<Look>| look.as_ref().map(|look| look.blocked);
-        let advice = match &cycle {
-            Some(_) => Cow::Borrowed("they wait for one another: let one of them ask (`terminate`, `request_shutdown`) and return"),
-            None => advice::advice(straggler, blocked(&own), blocked(&callback)),
-        };
+        let advice = advice::advice(straggler, blocked(&own), blocked(&callback));
         let mut records = records.lock();
         let record = &mut records[at];
         record.thread = own.map(|look| look.thread);
         record.callback_thread = callback.map(|look| look.thread);
-        record.cycle = cycle;
         record.advice = advice;
+    }
+    // Last, since this asks users' code.
+    let graph = cycles::Graph::now();
+    for (at, straggler) in before.iter().enumerate() {
+        let waiters = [Waiter::Worker(straggler.id), Waiter::Callback(straggler.id)];
+        let mut cycles = waiters.into_iter();
+        let cycle = cycles.find_map(|one| graph.cycle_of(one, |id| name_of(&before, id)));
+        if cycle.is_some() {
+            let mut records = records.lock();
+            records[at].cycle = cycle;
+            records[at].advice = Cow::Borrowed(advice::FOR_A_CIRCLE);
+        }
     }
 }
 

@@ -55,6 +55,9 @@ impl Display for Where<'_> {
             (None, None, Some(unknown)) => write!(f, "{unknown}")?,
             (None, None, None) => f.write_str("gone")?,
         }
+        if let Some(holder) = &thread.held_by {
+            write!(f, " by {holder}")?;
+        }
         write!(f, " (thread {})", thread.os_id)
     }
 }
