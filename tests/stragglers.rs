@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 use sundown::diagnose::{CallbackState, Straggler, ThreadState};
 use sundown::thread::Builder;
 use sundown::{ShutdownReport, Supervisor};
-use support::{Gate, PATIENCE};
+use support::held::{allowed, hold_calls, Tracer};
+use support::{pipe, Gate, PATIENCE};
 
 fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -92,16 +93,6 @@ fn assert_advice(straggler: &Straggler, advice: &str) {
     assert!(!straggler.advice().contains('\n'), "{straggler}");
 }
 
-fn pipe() -> (std::fs::File, std::fs::File) {
-    let mut ends = [0; 2];
-    // SAFETY: pipe(2) writes two descriptors, which nobody else owns.
-    unsafe {
-        assert_eq!(libc::pipe(ends.as_mut_ptr()), 0);
-        let own = |fd| std::fs::File::from(OwnedFd::from_raw_fd(fd));
-        (own(ends[0]), own(ends[1]))
-    }
-}
-
 /// A panic without the hook, whose backtrace may take longer than a callback has.
 fn broken() {
     std::panic::resume_unwind(Box::new("broken"));
@@ -126,6 +117,10 @@ fn it_says_who_since_when_and_what_its_callback_did() {
     assert_eq!(record.location().line(), line);
     assert!(record.told().unwrap() >= DEADLINE, "{record}");
     assert!(record.age().unwrap() >= record.told().unwrap(), "{record}");
+    // The report and the record speak of the same moment: whatever the look at it took, it is in both.
+    let waited = report.entries()[0].waited();
+    let apart = waited.max(record.told().unwrap()) - waited.min(record.told().unwrap());
+    assert!(apart < ms(300), "{report}");
     assert!(
         matches!(record.callback(), CallbackState::Ran(_)),
         "{record}"
@@ -723,6 +718,215 @@ fn a_label_without_end_does_not_flood_the_report() {
         "{}",
         straggler.to_string().len()
     );
+}
+
+/// Hangs a worker in `job`, in a call with this number. `None` where that cannot be had.
+#[track_caller]
+fn hang_in_call(
+    number: libc::c_long,
+    place: &str,
+    uninterruptible: bool,
+    job: impl FnOnce() + Send + 'static,
+) -> Option<Straggler> {
+    let supervisor = short();
+    let (tell, told) = mpsc::channel();
+    let worker = supervisor.worker().name("stuck".into());
+    let worker = worker.spawn(move || {
+        let held = hold_calls(number);
+        let holds = held.is_ok();
+        tell.send(held).unwrap();
+        if holds {
+            job();
+        }
+    });
+    let held = allowed("holding up a call with seccomp", told.recv().unwrap())?;
+    await_dump(&supervisor, place);
+    if uninterruptible {
+        held.take(supervisor.workers()[0].os_id.unwrap());
+        await_dump(&supervisor, "uninterruptible");
+    }
+    let report = supervisor.shutdown();
+    drop(held);
+    worker.unwrap().join().unwrap();
+    Some(record(&report, "stuck").clone())
+}
+
+#[test]
+fn a_slow_fsync() {
+    let folder = Folder::new();
+    let path = folder.0.join("journal");
+    let mut file = std::fs::File::create(&path).unwrap();
+    file.write_all(b"entry").unwrap();
+    for uninterruptible in [false, true] {
+        let file = file.try_clone().unwrap();
+        let job = move || drop(file.sync_all());
+        let straggler = hang_in_call(libc::SYS_fsync, "in fsync", uninterruptible, job);
+        let Some(straggler) = straggler else { return };
+        assert_in(&straggler, "fsync", Some(&path.display().to_string()));
+        assert_advice(&straggler, "the disk is slow");
+    }
+}
+
+#[test]
+fn an_uninterruptible_wait_for_a_disk() {
+    let folder = Folder::new();
+    let path = folder.0.join("sparse");
+    let file = std::fs::File::create(&path).unwrap();
+    let job = move || drop(file.set_len(1 << 20));
+    let Some(straggler) = hang_in_call(libc::SYS_ftruncate, "in ftruncate", true, job) else {
+        return;
+    };
+    assert_in(&straggler, "ftruncate", Some(&path.display().to_string()));
+    let state = straggler.thread().unwrap().state();
+    assert_eq!(state, Some(ThreadState::DiskSleep), "{straggler}");
+    assert_advice(&straggler, "for a disk or a network file system");
+}
+
+#[test]
+fn a_read_of_a_file_that_does_not_come() {
+    let folder = Folder::new();
+    let path = folder.0.join("far away");
+    std::fs::write(&path, "text").unwrap();
+    let mut file = std::fs::File::open(&path).unwrap();
+    let job = move || drop(file.read(&mut [0; 8]));
+    let Some(straggler) = hang_in_call(libc::SYS_read, "in read", false, job) else {
+        return;
+    };
+    assert_in(&straggler, "read", Some(&path.display().to_string()));
+    assert_advice(&straggler, "for a disk or a network file system");
+}
+
+#[test]
+fn a_program_that_does_not_start() {
+    let folder = Folder::new();
+    let path = folder.0.join("fifo");
+    let text = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+    // SAFETY: the path ends with a NUL.
+    assert_eq!(unsafe { libc::mkfifo(text.as_ptr(), 0o600) }, 0);
+    let supervisor = short();
+    let worker = supervisor.worker().name("stuck".into());
+    let worker = worker.spawn(move || {
+        let program = c"/bin/true".as_ptr();
+        // SAFETY: all that is pointed to lives as long as the call. The child opens the FIFO before it becomes the program.
+        unsafe {
+            let mut actions = std::mem::zeroed();
+            libc::posix_spawn_file_actions_init(&mut actions);
+            let (fifo, reads) = (text.as_ptr(), libc::O_RDONLY);
+            libc::posix_spawn_file_actions_addopen(&mut actions, 0, fifo, reads, 0);
+            let arguments = [program.cast_mut(), std::ptr::null_mut()];
+            let nothing = [std::ptr::null_mut()];
+            let (mut child, list) = (0, arguments.as_ptr());
+            let null = std::ptr::null();
+            let failed =
+                libc::posix_spawn(&mut child, program, &actions, null, list, nothing.as_ptr());
+            assert_eq!(failed, 0);
+            libc::waitpid(child, std::ptr::null_mut(), 0);
+            libc::posix_spawn_file_actions_destroy(&mut actions);
+        }
+    });
+    await_dump(&supervisor, "uninterruptible");
+    let report = supervisor.shutdown();
+    drop(std::fs::File::options().write(true).open(path).unwrap());
+    worker.unwrap().join().unwrap();
+    let straggler = record(&report, "stuck");
+    assert!(
+        straggler.to_string().contains("in clone") || straggler.to_string().contains("in vfork"),
+        "{straggler}"
+    );
+    assert_advice(straggler, "it starts a program");
+}
+
+#[test]
+fn a_thread_in_the_hands_of_a_debugger() {
+    let gate = Gate::new();
+    let supervisor = short();
+    let worker = supervisor.worker().name("stuck".into());
+    let worker = worker.spawn(gate.passer()).unwrap();
+    await_dump(&supervisor, "in futex");
+    let thread = supervisor.workers()[0].os_id.unwrap();
+    let Some(tracer) = allowed("tracing", Tracer::hold(thread)) else {
+        return;
+    };
+    let report = supervisor.shutdown();
+    let straggler = record(&report, "stuck");
+    let thread = straggler.thread().unwrap();
+    assert_eq!(thread.state(), Some(ThreadState::Stopped), "{straggler}");
+    let holder = format!("process {}", tracer.pid);
+    let named = thread.held_by().unwrap();
+    assert!(named.starts_with(&holder), "{straggler}");
+    let words = format!("stopped by {holder}");
+    assert!(straggler.to_string().contains(&words), "{straggler}");
+    assert_advice(straggler, "detach");
+    drop(tracer);
+    drop(gate);
+    worker.join().unwrap();
+}
+
+#[test]
+fn a_call_that_no_row_is_for() {
+    // SAFETY: a new queue, which nobody else knows.
+    let queue = unsafe { libc::msgget(libc::IPC_PRIVATE, 0o600) };
+    assert!(queue >= 0);
+    let straggler = hang("in msgrcv", move || {
+        let mut message = [0_u64; 2];
+        // SAFETY: room for a type and eight bytes, as said.
+        unsafe { libc::msgrcv(queue, message.as_mut_ptr().cast(), 8, 0, 0) };
+    });
+    // SAFETY: takes the queue away, and whoever waits at it goes on.
+    unsafe { libc::msgctl(queue, libc::IPC_RMID, std::ptr::null_mut()) };
+    assert_in(&straggler, "msgrcv", None);
+    assert_advice(&straggler, "that makes this call return");
+}
+
+#[test]
+fn a_record_lock_of_a_file() {
+    let folder = Folder::new();
+    let path = folder.0.join("locked");
+    let held = std::fs::File::create(&path).unwrap();
+    let wanted = std::fs::File::options().write(true).open(&path).unwrap();
+    let lock = |file: &std::fs::File| {
+        // SAFETY: all zeroes means the whole file; the lock is the open file's, not the process's.
+        unsafe {
+            let mut whole: libc::flock = std::mem::zeroed();
+            whole.l_type = libc::F_WRLCK as _;
+            libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLKW, &whole)
+        }
+    };
+    assert_eq!(lock(&held), 0);
+    let straggler = hang("in fcntl", move || {
+        lock(&wanted);
+    });
+    assert_in(&straggler, "fcntl", Some(&path.display().to_string()));
+    assert_advice(&straggler, "F_SETLK");
+}
+
+#[test]
+fn an_eventfd_that_is_full() {
+    // SAFETY: eventfd(2) gives a descriptor that nobody else owns.
+    let mut event = std::fs::File::from(unsafe { OwnedFd::from_raw_fd(libc::eventfd(0, 0)) });
+    event.write_all(&(u64::MAX - 1).to_ne_bytes()).unwrap();
+    let straggler = hang("in write", move || drop(event.write(&1_u64.to_ne_bytes())));
+    assert_in(&straggler, "write", Some("eventfd"));
+    assert_advice(&straggler, "nobody reads the other end");
+}
+
+#[test]
+fn a_socket_of_another_kind() {
+    // SAFETY: socket(2) gives a descriptor that nobody else owns.
+    let socket = unsafe {
+        OwnedFd::from_raw_fd(libc::socket(
+            libc::AF_NETLINK,
+            libc::SOCK_RAW,
+            libc::NETLINK_ROUTE,
+        ))
+    };
+    let straggler = hang("in recvfrom", move || {
+        let mut bytes = [0_u8; 8];
+        // SAFETY: room for eight bytes, as said.
+        unsafe { libc::recv(socket.as_raw_fd(), bytes.as_mut_ptr().cast(), 8, 0) };
+    });
+    assert_in(&straggler, "recvfrom", Some("socket"));
+    assert_advice(&straggler, "a read timeout");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::supervisor::{CallbackState, Supervisor, WorkerId, WorkerInfo};
 const LOOK_LIMIT: Duration = Duration::from_millis(500);
 
 impl Supervisor {
-    /// The workers that are registered here and in nested supervisors as a table for people, oldest first: who, for how long, doing
+    /// The workers that are registered here and in nested supervisors, and `main` if this is installed, as a table for people, oldest first: who, for how long, doing
     /// what, and where spawned; and who waits for one another in a circle. No thread is stopped or disturbed for it. With the feature `stacks`, the frames of those that are
     /// blocked follow each.
     ///
@@ -56,7 +56,7 @@ struct Row {
 
 impl Dump {
     fn of(supervisor: &Supervisor) -> Dump {
-        let workers = supervisor.workers();
+        let mut workers = supervisor.workers();
         let name = supervisor.name().map(|name| Printable(name).to_string());
         let name = name.unwrap_or_else(|| "the supervisor".to_owned());
         let count = match workers.len() {
@@ -76,8 +76,18 @@ impl Dump {
                 )
             }
         };
+        // First, as the oldest that there is; it is no worker, so it is not counted.
+        let main = supervisor.core.registry.lock().main.clone();
+        if let Some(main) = main.filter(|main| !main.is_gone()) {
+            workers.insert(0, WorkerInfo::of(&main, &supervisor.core));
+        }
         let ends = Instant::now() + LOOK_LIMIT;
-        let threads: Vec<_> = workers.iter().map(|worker| worker.os_id).collect();
+        // The thread that this runs on is nowhere but here.
+        let elsewhere = |worker: &&WorkerInfo| Some(worker.id) != super::current_worker();
+        let threads = workers
+            .iter()
+            .map(|worker| Some(worker).filter(elsewhere)?.os_id);
+        let threads: Vec<_> = threads.collect();
         let mut rows: Vec<Row> = workers
             .iter()
             .map(|worker| Row::of(worker, supervisor.name(), ends))
@@ -121,6 +131,7 @@ impl Row {
         let name = worker.name.as_deref().unwrap_or("<unnamed>");
         let mut rest = String::new();
         match worker.os_id {
+            _ if Some(worker.id) == super::current_worker() => rest.push_str("makes this table"),
             Some(thread) if Instant::now() < ends => {
                 rest.push_str(&Where(&kernel::look(thread).thread).to_string());
             }
@@ -140,6 +151,9 @@ impl Row {
         match &worker.callback {
             CallbackState::None | CallbackState::NotRun => {}
             callback => add(format!("callback: {callback}")),
+        }
+        if worker.restarts > 0 {
+            add(format!("restarts: {}", worker.restarts));
         }
         if worker.daemon {
             add("daemon".to_owned());

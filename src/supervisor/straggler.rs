@@ -212,7 +212,7 @@ impl Straggler {
         self.location
     }
 
-    /// How long it had run when it was looked at; `None` for hooks.
+    /// How long it had run when the look at it was over; `None` for hooks.
     pub fn age(&self) -> Option<Duration> {
         self.age
     }
@@ -374,7 +374,12 @@ impl Core {
             let mut registry = root.registry.lock();
             registry.look_limit = registry.look_limit.saturating_sub(took);
         }
-        let found = found.into_iter().map(|found| (found.id, Arc::new(found)));
+        let found = found.into_iter().map(|mut found| {
+            // With stacks a look may take half a second, which the report counts as well.
+            found.age = found.age.map(|age| age + took);
+            found.told = found.told.map(|told| told + took);
+            (found.id, Arc::new(found))
+        });
         self.registry.lock().looked_at.extend(found);
     }
 

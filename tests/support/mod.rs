@@ -4,6 +4,8 @@
 // Each test file uses a part of this, and none exports it.
 #![allow(dead_code, unreachable_pub)]
 
+#[cfg(target_os = "linux")]
+pub mod held;
 #[cfg(unix)]
 pub mod process;
 #[cfg(unix)]
@@ -81,6 +83,19 @@ impl Gate {
 
     pub fn open(&mut self) {
         self.key = None;
+    }
+}
+
+/// The reading and the writing end of a new pipe.
+#[cfg(unix)]
+pub fn pipe() -> (std::fs::File, std::fs::File) {
+    use std::os::fd::{FromRawFd, OwnedFd};
+    let mut ends = [0; 2];
+    // SAFETY: pipe(2) writes two descriptors, which nobody else owns.
+    unsafe {
+        assert_eq!(libc::pipe(ends.as_mut_ptr()), 0);
+        let own = |fd| std::fs::File::from(OwnedFd::from_raw_fd(fd));
+        (own(ends[0]), own(ends[1]))
     }
 }
 
