@@ -82,7 +82,7 @@ fn it_says_in_which_system_call_each_is() {
         .spawn(gate.passer())
         .unwrap();
     let dump = await_dump(&supervisor, "in futex");
-    assert!(line(&dump, "waits").contains("(thread "), "{dump}");
+    assert!(line(&dump, "waits").contains("[thread "), "{dump}");
     drop(gate);
     supervisor.shutdown();
 }

@@ -8,7 +8,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{mpsc, Arc, Condvar, Mutex, PoisonError};
+use std::sync::{mpsc, Arc, Barrier, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sundown::diagnose::Straggler;
@@ -113,12 +113,17 @@ fn has_frames(straggler: &Straggler, functions: &[&str]) -> bool {
         .all(|function| frames.any(|frame| frame.contains(function)))
 }
 
+/// Leaves the machine to one test at a time, as far as this file is concerned.
+fn take_turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The stragglers that `hang` makes have these frames. On a machine that is busy 500 ms may not be enough, and then there are fewer:
 /// so this tries again, with the machine left to it by the other tests of this file.
 #[track_caller]
 fn assert_frames(hang: impl Fn() -> Vec<Straggler>, functions: &[&str]) {
-    static TURN: Mutex<()> = Mutex::new(());
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = take_turn();
     let limit = Instant::now() + PATIENCE * 3;
     loop {
         let found = hang();
@@ -386,6 +391,63 @@ fn many_stragglers_are_looked_at_in_the_same_time() {
     }
     let report = shut_down(&supervisor);
     assert_eq!(report.stragglers().len(), 300);
+}
+
+/// Far less than what the looks below would take with no limit, and far more than they may take.
+const NOT_BOUNDED: Duration = Duration::from_secs(4);
+
+#[test]
+fn threads_that_answer_no_signal_take_no_more_than_the_time_for_all() {
+    // Each is waited for, for 100 ms: 6 s without a limit.
+    const DEAF: usize = 60;
+    let _turn = take_turn();
+    let quit = Arc::new(AtomicBool::new(false));
+    let all = Arc::new(Barrier::new(DEAF + 1));
+    let supervisor = short();
+    let workers = (0..DEAF).map(|_| {
+        let (theirs, all) = (Arc::clone(&quit), Arc::clone(&all));
+        let worker = supervisor.worker().stack_size(128 << 10);
+        let worker = worker.spawn(move || {
+            // SAFETY: the set is filled before it is used; the thread ends before the signal could come.
+            unsafe {
+                let mut every = std::mem::zeroed();
+                libc::sigfillset(&mut every);
+                libc::pthread_sigmask(libc::SIG_SETMASK, &every, std::ptr::null_mut());
+            }
+            all.wait();
+            while !theirs.load(Ordering::Relaxed) {
+                std::thread::yield_now();
+            }
+        });
+        worker.unwrap()
+    });
+    let workers: Vec<_> = workers.collect();
+    all.wait();
+    let (report, took) = timed(|| supervisor.shutdown());
+    quit.store(true, Ordering::Relaxed);
+    assert_eq!(report.stragglers().len(), DEAF);
+    assert!(took < DEADLINE + NOT_BOUNDED, "{took:?}");
+    for worker in workers {
+        worker.join().unwrap();
+    }
+}
+
+#[test]
+fn nested_supervisors_share_the_time() {
+    // Reading the debug information of a test takes all of the 500 ms: 10 s without a limit for all of them.
+    const TIERS: usize = 20;
+    let _turn = take_turn();
+    let gate = Gate::new();
+    let supervisor = short();
+    let tiers: Vec<_> = (0..TIERS)
+        .map(|n| supervisor.child(format!("tier {n}")))
+        .collect();
+    for tier in &tiers {
+        tier.spawn(gate.passer());
+    }
+    let (report, took) = timed(|| supervisor.shutdown());
+    assert!(!report.is_clean());
+    assert!(took < DEADLINE + NOT_BOUNDED, "{took:?}");
 }
 
 #[test]

@@ -348,6 +348,33 @@ fn a_thousand_stragglers_do_not_hold_up_the_report() {
 }
 
 #[test]
+fn many_that_hang_in_sockets_are_all_looked_at() {
+    let supervisor = Supervisor::builder().deadline(ms(2000)).build();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let peers: Vec<TcpStream> = (0..100)
+        .map(|_| {
+            let mut stream = TcpStream::connect(address).unwrap();
+            let worker = supervisor.worker().stack_size(64 << 10);
+            worker
+                .spawn(move || drop(stream.read(&mut [0; 8])))
+                .unwrap();
+            listener.accept().unwrap().0
+        })
+        .collect();
+    let report = supervisor.shutdown();
+    assert_eq!(report.stragglers().len(), peers.len());
+    for entry in report.stragglers() {
+        let straggler = entry.straggler().unwrap();
+        assert_in(
+            straggler,
+            "recvfrom",
+            Some(&format!("to {address} established")),
+        );
+    }
+}
+
+#[test]
 fn labels_and_paths_cannot_drive_a_terminal() {
     let gate = Gate::new();
     let pass = gate.passer();

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::cycles::Graph;
-use super::kernel;
+use super::kernel::Kernel;
 use super::text::Where;
-use crate::base::apart::bounded;
+use crate::base::apart::start;
 use crate::base::text::{beginning, Printable, Short};
 use crate::supervisor::waits::Waiter;
 use crate::supervisor::{CallbackState, Supervisor, WorkerId, WorkerInfo};
@@ -82,6 +82,7 @@ impl Dump {
             workers.insert(0, WorkerInfo::of(&main, &supervisor.core));
         }
         let ends = Instant::now() + LOOK_LIMIT;
+        let kernel = Kernel::default();
         // The thread that this runs on is nowhere but here.
         let elsewhere = |worker: &&WorkerInfo| Some(worker.id) != super::current_worker();
         let threads = workers
@@ -90,7 +91,7 @@ impl Dump {
         let threads: Vec<_> = threads.collect();
         let mut rows: Vec<Row> = workers
             .iter()
-            .map(|worker| Row::of(worker, supervisor.name(), ends))
+            .map(|worker| Row::of(worker, supervisor.name(), &kernel, ends))
             .collect();
         for (row, circle) in rows.iter_mut().zip(circles(&workers, ends)) {
             if let Some(circle) = circle {
@@ -112,7 +113,7 @@ fn circles(workers: &[WorkerInfo], ends: Instant) -> Vec<Option<String>> {
     let found = Arc::new(Mutex::new(vec![None; workers.len()]));
     let theirs = Arc::clone(&found);
     let ids: Vec<WorkerId> = workers.iter().map(|worker| worker.id).collect();
-    bounded(ends.saturating_duration_since(Instant::now()), move || {
+    let asked = start(move || {
         let graph = Graph::now();
         let circles = ids.iter().map(|&id| {
             let one = Waiter::Worker(id);
@@ -121,22 +122,25 @@ fn circles(workers: &[WorkerInfo], ends: Instant) -> Vec<Option<String>> {
         let circles = circles.collect();
         *theirs.lock() = circles;
     });
+    if let Some(asked) = asked {
+        asked.wait(ends.saturating_duration_since(Instant::now()));
+    }
     let found = found.lock();
     found.clone()
 }
 
 impl Row {
     /// `top` is the name of the supervisor that the table is of.
-    fn of(worker: &WorkerInfo, top: Option<&str>, ends: Instant) -> Row {
+    fn of(worker: &WorkerInfo, top: Option<&str>, kernel: &Kernel, ends: Instant) -> Row {
         let name = worker.name.as_deref().unwrap_or("<unnamed>");
         let mut rest = String::new();
         match worker.os_id {
             _ if Some(worker.id) == super::current_worker() => rest.push_str("makes this table"),
             Some(thread) if Instant::now() < ends => {
-                rest.push_str(&Where(&kernel::look(thread).thread).to_string());
+                rest.push_str(&Where(&kernel.look(thread).thread).to_string());
             }
             Some(thread) => rest.push_str(&format!(
-                "not looked at, for want of time (thread {thread})"
+                "not looked at, for want of time [thread {thread}]"
             )),
             None if cfg!(target_os = "linux") => rest.push_str("starting"),
             None => rest.push_str("the system does not tell"),

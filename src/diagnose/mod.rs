@@ -10,7 +10,7 @@
 //! stragglers wait for one another in a circle, the record [names it](Straggler::cycle). A wait with a time limit counts like any other.
 //! What cannot be known is passed over in silence: whoever holds a lock, the other end of a channel, what a future awaits.
 //!
-//! With the feature `stacks` (Linux, x86-64) the record has the thread's frames as well. A thread that is blocked is not disturbed for
+//! With the feature `stacks` (Linux on x86-64; elsewhere it changes nothing) the record has the thread's frames as well. A thread that is blocked is not disturbed for
 //! that: the kernel tells where it is, and its stack is read from outside. Only one that runs gets a signal, whose handler copies its
 //! registers and a part of its stack, and does nothing else.
 //!
@@ -40,6 +40,7 @@ mod kernel;
 mod on_signal;
 #[cfg(all(feature = "stacks", target_os = "linux", target_arch = "x86_64"))]
 mod stacks;
+mod subject;
 mod syscalls;
 mod text;
 mod waiting;
@@ -53,13 +54,14 @@ use parking_lot::Mutex;
 pub use crate::supervisor::{CallbackState, Straggler, StuckThread, ThreadState};
 pub use waiting::{current_worker, waiting_for, waiting_for_any, Waiting};
 
-use crate::base::apart::bounded;
+use crate::base::apart::{bounded, start};
 use crate::base::text::Printable;
 use crate::supervisor::registry::main_id;
 use crate::supervisor::waits::Waiter;
 use crate::supervisor::worker::Worker;
 use crate::supervisor::{current, roots, Supervisor, WorkerId};
-use kernel::Look;
+use cycles::Graph;
+use kernel::{Kernel, Look};
 
 /// What of the time for looking is kept for asking the kernel, which is quick unless the machine is very busy. The rest is for stacks.
 #[cfg(all(feature = "stacks", target_os = "linux", target_arch = "x86_64"))]
@@ -104,13 +106,19 @@ pub(crate) fn examine(stragglers: Vec<Straggler>, limit: Duration) -> Vec<Stragg
     let theirs = Arc::clone(&records);
     // On a thread of its own: whatever is touched below may belong to what hangs.
     bounded(limit, move || fill_in(&theirs, began + limit));
+    let theirs = Arc::clone(&records);
+    // This asks users' code, so it holds up nothing else; and if no thread can be had, it is not done.
+    let circles = start(move || fill_in_circles(&theirs));
     #[cfg(all(feature = "stacks", target_os = "linux", target_arch = "x86_64"))]
     {
         let ends = began + limit.saturating_sub(KERNEL_LIMIT);
         let theirs = Arc::clone(&records);
-        bounded(ends.saturating_duration_since(Instant::now()), move || {
-            stacks::fill_in(&theirs, ends);
-        });
+        if let Some(stacks) = start(move || stacks::fill_in(&theirs, ends)) {
+            stacks.wait(ends.saturating_duration_since(Instant::now()));
+        }
+    }
+    if let Some(circles) = circles {
+        circles.wait(limit.saturating_sub(began.elapsed()));
     }
     // The other thread holds this for no longer than it takes to store; unless it is stopped in that moment.
     let learned = records
@@ -128,12 +136,15 @@ pub(crate) fn examine(stragglers: Vec<Straggler>, limit: Duration) -> Vec<Stragg
 /// Fills in what can be learned. The lock is held for no longer than it takes to store.
 fn fill_in(records: &Mutex<Vec<Straggler>>, ends: Instant) {
     let before = records.lock().clone();
+    let kernel = Kernel::default();
     for (at, straggler) in before.iter().enumerate() {
         if ends <= Instant::now() {
             return;
         }
-        let own = straggler.os_thread.map(kernel::look);
-        let callback = straggler.callback_os_thread.map(kernel::look);
+        let own = straggler.os_thread.map(|thread| kernel.look(thread));
+        let callback = straggler
+            .callback_os_thread
+            .map(|thread| kernel.look(thread));
         let blocked = |look: &Option<Look>| look.as_ref().map(|look| look.blocked);
         let advice = advice::advice(straggler, blocked(&own), blocked(&callback));
         let mut records = records.lock();
@@ -142,8 +153,12 @@ fn fill_in(records: &Mutex<Vec<Straggler>>, ends: Instant) {
         record.callback_thread = callback.map(|look| look.thread);
         record.advice = advice;
     }
-    // Last, since this asks users' code.
-    let graph = cycles::Graph::now();
+}
+
+/// Names the circles of waits among them.
+fn fill_in_circles(records: &Mutex<Vec<Straggler>>) {
+    let before = records.lock().clone();
+    let graph = Graph::now();
     for (at, straggler) in before.iter().enumerate() {
         let waiters = [Waiter::Worker(straggler.id), Waiter::Callback(straggler.id)];
         let mut cycles = waiters.into_iter();
@@ -173,7 +188,7 @@ fn name_of(stragglers: &[Straggler], id: WorkerId) -> Option<String> {
 
 /// What a thread does, in a few words. `None` if the kernel does not tell.
 pub(crate) fn in_short(thread: u32) -> Option<String> {
-    let look = kernel::look(thread);
+    let look = Kernel::default().look(thread);
     match (look.thread.syscall, look.thread.state) {
         (Some(call), _) => Some(format!("in {call}")),
         (None, Some(state)) => Some(state.to_string()),

@@ -58,7 +58,7 @@ impl Display for Where<'_> {
         if let Some(holder) = &thread.held_by {
             write!(f, " by {holder}")?;
         }
-        write!(f, " (thread {})", thread.os_id)
+        write!(f, " [thread {}]", thread.os_id)
     }
 }
 
