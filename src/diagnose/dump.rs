@@ -18,9 +18,9 @@ use crate::supervisor::{CallbackState, Supervisor, WorkerId, WorkerInfo};
 const LOOK_LIMIT: Duration = Duration::from_millis(500);
 
 impl Supervisor {
-    /// The workers that are registered here and in nested supervisors, and `main` if this is installed, as a table for people, oldest first: who, for how long, doing
-    /// what, and where spawned; and who waits for one another in a circle. No thread is stopped or disturbed for it. With the feature `stacks`, the frames of those that are
-    /// blocked follow each.
+    /// The workers that are registered here and in nested supervisors, and `main` if this is installed, as a table for people, oldest
+    /// first: who, for how long, doing what, and where spawned; and who waits for one another in a circle. No thread is stopped or
+    /// disturbed for it. With the feature `stacks`, the frames of those that are blocked follow each.
     ///
     /// The text is not for programs: use [`workers`](Supervisor::workers).
     ///

@@ -10,9 +10,10 @@
 //! stragglers wait for one another in a circle, the record [names it](Straggler::cycle). A wait with a time limit counts like any other.
 //! What cannot be known is passed over in silence: whoever holds a lock, the other end of a channel, what a future awaits.
 //!
-//! With the feature `stacks` (Linux on x86-64; elsewhere it changes nothing) the record has the thread's frames as well. A thread that is blocked is not disturbed for
-//! that: the kernel tells where it is, and its stack is read from outside. Only one that runs gets a signal, whose handler copies its
-//! registers and a part of its stack, and does nothing else.
+//! With the feature `stacks` (Linux on x86-64; elsewhere it changes nothing) the record has the thread's frames as well. A thread that is
+//! blocked is not disturbed for that: the kernel tells where it is, and its stack is read from outside. Only one that runs gets a
+//! signal, whose handler copies its registers and a part of its stack, and does nothing else. (On other processors the kernel does not
+//! tell enough: a 64-bit ARM has the way back from where it blocks in a register, of which `/proc` says nothing.)
 //!
 //! Looking takes a millisecond or so, and stacks take up to 500 ms. It is done on threads of its own and ends after a second in all,
 //! whatever hangs: what was not learned by then is left out.
@@ -151,7 +152,10 @@ fn fill_in(records: &Mutex<Vec<Straggler>>, ends: Instant) {
         let record = &mut records[at];
         record.thread = own.map(|look| look.thread);
         record.callback_thread = callback.map(|look| look.thread);
-        record.advice = advice;
+        // Late, for want of a processor, it must not take the place of what is better.
+        if record.cycle.is_none() {
+            record.advice = advice;
+        }
     }
 }
 

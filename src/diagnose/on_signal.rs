@@ -5,8 +5,8 @@ use crate::supervisor::Supervisor;
 
 impl Supervisor {
     /// What prints a [`dump`](Supervisor::dump) on standard error each time it is called: for
-    /// [`on_signal`](crate::SupervisorBuilder::on_signal), or for whatever else calls something when a signal comes. Not for a signal handler
-    /// itself: it looks at threads, and allocates.
+    /// [`on_signal`](crate::SupervisorBuilder::on_signal), or for whatever else calls something when a signal comes. Not for a signal
+    /// handler itself: it looks at threads, and allocates.
     ///
     /// Bounded like everything that this library prints: a terminal that takes nothing holds nobody up for longer than half a
     /// second.
