@@ -6,6 +6,7 @@ mod support;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{mpsc, Arc, Barrier, Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use sundown::diagnose::Straggler;
 use sundown::{ShutdownReport, Supervisor};
-use support::{timed, Gate, PATIENCE};
+use support::{pipe, timed, Gate, PATIENCE};
 
 // ---- an allocator in which a thread can be stuck
 
@@ -454,30 +455,28 @@ fn nested_supervisors_share_the_time() {
 fn a_signal_disturbs_nobody_who_is_blocked() {
     // A blocked thread is read from outside: its call is not interrupted, even one that a signal would end.
     let supervisor = short();
-    let (done, interrupted) = mpsc::channel();
+    let (reader, mut writer) = pipe();
+    let (done, ended) = mpsc::channel();
     let worker = supervisor.worker().name("stuck".into());
     worker
         .spawn(move || {
-            // SAFETY: no descriptors, and a count that says so.
-            let result = unsafe { libc::poll(std::ptr::null_mut(), 0, 4_000) };
+            let mut entry = libc::pollfd {
+                fd: reader.as_raw_fd(),
+                events: libc::POLLIN,
+                revents: 0,
+            };
+            // SAFETY: one valid entry, and the count says one.
+            let result = unsafe { libc::poll(&mut entry, 1, -1) };
             done.send(result).unwrap();
         })
         .unwrap();
     await_dump(&supervisor, "poll");
     let report = shut_down(&supervisor);
-    assert!(
-        !record(&report, "stuck")
-            .thread()
-            .unwrap()
-            .stack()
-            .is_empty(),
-        "{report}"
-    );
-    assert_eq!(
-        interrupted.recv_timeout(PATIENCE).unwrap(),
-        0,
-        "it timed out, and was not interrupted"
-    );
+    writer.write_all(&[1]).unwrap();
+    let result = ended.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(result, 1, "it was not interrupted: {report}");
+    let thread = record(&report, "stuck").thread();
+    assert!(!thread.unwrap().stack().is_empty(), "{report}");
 }
 
 /// Maps a whole file as data, as what reads its symbols does: the printing of a backtrace keeps such mappings for good.
