@@ -923,7 +923,7 @@ fn a_program_that_does_not_start() {
         let supervisor = short();
         let worker = supervisor.worker().name("stuck".into());
         let worker = worker.spawn(move || {
-            let program = c"/bin/true".as_ptr();
+            let program = b"/bin/true\0".as_ptr().cast::<libc::c_char>();
             // SAFETY: all that is pointed to lives as long as the call. The child opens the FIFO before it becomes the program.
             unsafe {
                 let mut actions = std::mem::zeroed();

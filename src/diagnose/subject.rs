@@ -1,6 +1,5 @@
 //! What a system call works on, and what a thread in it hangs in: from its name and its arguments.
 
-use std::fs::File;
 use std::path::Path;
 
 use super::descriptor::{self, Kind, Sockets};
@@ -97,7 +96,9 @@ fn joined(proc: &Path, operation: u64, value: u64) -> Option<String> {
 /// The path at this address of this process's memory.
 #[cfg(target_os = "linux")]
 fn path(proc: &Path, address: u64) -> Option<String> {
+    use std::fs::File;
     use std::os::unix::fs::FileExt;
+
     let memory = File::open(proc.join("self/mem")).ok()?;
     let mut bytes = [0; 256];
     let count = memory.read_at(&mut bytes, address).ok()?;
