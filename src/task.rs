@@ -16,6 +16,8 @@ use std::time::Duration;
 
 use crate::sync::{Condvar, Instant, Mutex, MutexGuard};
 
+use crate::diagnose::Waiting;
+
 /// The handle on a job of a pool or on a task of a background loop.
 ///
 /// Wait for it on a thread, or `await` it. Dropping it detaches the work, which goes on; [`cancel`](Task::cancel) is what
@@ -121,12 +123,16 @@ pub(crate) trait Work<T>: Send + Sync {
     /// It is asked to stop while it runs. Called with no lock held, each time that somebody cancels.
     fn requested(&self);
 
+    /// Notes that this thread is about to block until it is over: for a report that says who waits for whom.
+    fn note(self: Arc<Self>) -> Waiting;
+
     /// Blocks until it is over, at most until `limit`. True if it is. Called when it was not over a moment ago; the place for what
-    /// a thread that must not just block does instead.
-    fn await_over(&self, limit: Option<Instant>) -> Result<bool, Cancelled> {
-        Ok(self.progress().await_over(limit))
-    }
+    /// a thread that must not just block does instead. `note` is to be called just before it blocks.
+    fn await_over(&self, limit: Option<Instant>, note: Note<'_>) -> Result<bool, Cancelled>;
 }
+
+/// Notes that this thread is about to block, as long as what it gives is kept.
+pub(crate) type Note<'a> = &'a dyn Fn() -> Waiting;
 
 impl<T> Task<T> {
     pub(crate) fn new(work: Arc<dyn Work<T>>) -> Task<T> {
@@ -143,7 +149,7 @@ impl<T> Task<T> {
         if let Some(outcome) = progress.try_take() {
             return outcome;
         }
-        self.work.await_over(None)?;
+        self.await_over(None)?;
         progress.take()
     }
 
@@ -157,11 +163,16 @@ impl<T> Task<T> {
         if let Some(outcome) = progress.try_take() {
             return Some(outcome);
         }
-        match self.work.await_over(Instant::now().checked_add(timeout)) {
+        match self.await_over(Instant::now().checked_add(timeout)) {
             Ok(true) => Some(progress.take()),
             Ok(false) => None,
             Err(why) => Some(Err(why.into())),
         }
+    }
+
+    fn await_over(&self, limit: Option<Instant>) -> Result<bool, Cancelled> {
+        let note = || Arc::clone(&self.work).note();
+        self.work.await_over(limit, &note)
     }
 
     /// Whether it is over: whether [`wait`](Task::wait) would return at once.

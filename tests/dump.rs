@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use sundown::diagnose::CallbackState;
@@ -81,7 +82,7 @@ fn it_says_in_which_system_call_each_is() {
         .spawn(gate.passer())
         .unwrap();
     let dump = await_dump(&supervisor, "in futex");
-    assert!(line(&dump, "waits").contains("(thread "), "{dump}");
+    assert!(line(&dump, "waits").contains("[thread "), "{dump}");
     drop(gate);
     supervisor.shutdown();
 }
@@ -149,4 +150,63 @@ fn the_same_is_there_for_programs() {
     assert_eq!(workers[0].os_id.is_some(), cfg!(target_os = "linux"));
     drop(gate);
     supervisor.shutdown();
+}
+
+#[test]
+fn two_that_wait_for_each_other_are_named() {
+    let supervisor = named("app");
+    let (hand, handed) = mpsc::channel::<sundown::thread::JoinHandle<()>>();
+    let worker = |name: &str| supervisor.worker().name(name.into());
+    let ping = worker("ping").spawn(move || handed.recv().unwrap().join().unwrap());
+    let pong = worker("pong").spawn(move || ping.unwrap().join().unwrap());
+    hand.send(pong.unwrap()).unwrap();
+    let dump = await_dump(&supervisor, "waits in a circle: ping → pong → ping");
+    assert!(
+        line(&dump, "  pong ").contains("pong → ping → pong"),
+        "{dump}"
+    );
+}
+
+#[test]
+fn the_worker_that_makes_the_table_says_so() {
+    let supervisor = named("app");
+    let ours = supervisor.clone();
+    let worker = supervisor.worker().name("dumper".into());
+    let dump = worker.spawn(move || ours.dump()).unwrap().join().unwrap();
+    assert!(line(&dump, "dumper").contains("makes this table"), "{dump}");
+    supervisor.shutdown();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_prints_the_table_as_often_as_it_comes() {
+    use support::process::{build, start};
+
+    let mut command = std::process::Command::new(build("slow", &[]));
+    let mut running = start(command.arg("dumps"));
+    running.await_line("ready");
+    // One at a time: several that come at once may be answered by one table.
+    for count in 1..=3 {
+        running.signal(libc::SIGQUIT);
+        running.await_err("sundown: app is running", count);
+        running.await_err("waits in a circle: pong → ping → pong", count);
+    }
+    let ended = running.end_by(libc::SIGTERM);
+    ended.assert_signal(libc::SIGTERM);
+    let table = ended.err.split("sundown: ").nth(1).unwrap();
+    assert!(
+        table.starts_with("app is running, 4 workers\nworker"),
+        "{table}"
+    );
+    assert!(line(table, "  main").starts_with("#1 "), "{table}");
+    let writer = line(table, "writer");
+    assert!(
+        writer.contains("activity: appending to the journal"),
+        "{table}"
+    );
+    assert!(writer.contains("tests/programs/slow.rs:"), "{table}");
+    assert!(
+        line(table, "SIGQUIT").contains("makes this table"),
+        "{table}"
+    );
 }

@@ -6,13 +6,15 @@ mod support;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{mpsc, Arc, Condvar, Mutex};
+use std::sync::{mpsc, Arc, Barrier, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sundown::diagnose::Straggler;
 use sundown::{ShutdownReport, Supervisor};
-use support::{timed, Gate, PATIENCE};
+use support::{pipe, timed, Gate, PATIENCE};
 
 // ---- an allocator in which a thread can be stuck
 
@@ -112,21 +114,28 @@ fn has_frames(straggler: &Straggler, functions: &[&str]) -> bool {
         .all(|function| frames.any(|frame| frame.contains(function)))
 }
 
+/// Leaves the machine to one test at a time, as far as this file is concerned.
+fn take_turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The stragglers that `hang` makes have these frames. On a machine that is busy 500 ms may not be enough, and then there are fewer:
-/// so this tries again.
+/// so this tries again, with the machine left to it by the other tests of this file.
 #[track_caller]
 fn assert_frames(hang: impl Fn() -> Vec<Straggler>, functions: &[&str]) {
-    let mut last = Vec::new();
-    for _ in 0..10 {
-        last = hang();
-        if last
-            .iter()
-            .all(|straggler| has_frames(straggler, functions))
-        {
+    let _turn = take_turn();
+    let limit = Instant::now() + PATIENCE * 3;
+    loop {
+        let found = hang();
+        if found.iter().all(|one| has_frames(one, functions)) {
             return;
         }
+        assert!(
+            Instant::now() < limit,
+            "no {functions:?} in this order: {found:?}"
+        );
     }
-    panic!("no {functions:?} in this order: {last:?}");
 }
 
 #[track_caller]
@@ -385,34 +394,146 @@ fn many_stragglers_are_looked_at_in_the_same_time() {
     assert_eq!(report.stragglers().len(), 300);
 }
 
+/// Far less than what the looks below would take with no limit, and far more than they may take.
+const NOT_BOUNDED: Duration = Duration::from_secs(4);
+
+#[test]
+fn threads_that_answer_no_signal_take_no_more_than_the_time_for_all() {
+    // Each is waited for, for 100 ms: 6 s without a limit.
+    const DEAF: usize = 60;
+    let _turn = take_turn();
+    let quit = Arc::new(AtomicBool::new(false));
+    let all = Arc::new(Barrier::new(DEAF + 1));
+    let supervisor = short();
+    let workers = (0..DEAF).map(|_| {
+        let (theirs, all) = (Arc::clone(&quit), Arc::clone(&all));
+        let worker = supervisor.worker().stack_size(128 << 10);
+        let worker = worker.spawn(move || {
+            // SAFETY: the set is filled before it is used; the thread ends before the signal could come.
+            unsafe {
+                let mut every = std::mem::zeroed();
+                libc::sigfillset(&mut every);
+                libc::pthread_sigmask(libc::SIG_SETMASK, &every, std::ptr::null_mut());
+            }
+            all.wait();
+            while !theirs.load(Ordering::Relaxed) {
+                std::thread::yield_now();
+            }
+        });
+        worker.unwrap()
+    });
+    let workers: Vec<_> = workers.collect();
+    all.wait();
+    let (report, took) = timed(|| supervisor.shutdown());
+    quit.store(true, Ordering::Relaxed);
+    assert_eq!(report.stragglers().len(), DEAF);
+    assert!(took < DEADLINE + NOT_BOUNDED, "{took:?}");
+    for worker in workers {
+        worker.join().unwrap();
+    }
+}
+
+#[test]
+fn nested_supervisors_share_the_time() {
+    // Reading the debug information of a test takes all of the 500 ms: 10 s without a limit for all of them.
+    const TIERS: usize = 20;
+    let _turn = take_turn();
+    let gate = Gate::new();
+    let supervisor = short();
+    let tiers: Vec<_> = (0..TIERS)
+        .map(|n| supervisor.child(format!("tier {n}")))
+        .collect();
+    for tier in &tiers {
+        tier.spawn(gate.passer());
+    }
+    let (report, took) = timed(|| supervisor.shutdown());
+    assert!(!report.is_clean());
+    assert!(took < DEADLINE + NOT_BOUNDED, "{took:?}");
+}
+
 #[test]
 fn a_signal_disturbs_nobody_who_is_blocked() {
     // A blocked thread is read from outside: its call is not interrupted, even one that a signal would end.
     let supervisor = short();
-    let (done, interrupted) = mpsc::channel();
+    let (reader, mut writer) = pipe();
+    let (done, ended) = mpsc::channel();
     let worker = supervisor.worker().name("stuck".into());
     worker
         .spawn(move || {
-            // SAFETY: no descriptors, and a count that says so.
-            let result = unsafe { libc::poll(std::ptr::null_mut(), 0, 4_000) };
+            let mut entry = libc::pollfd {
+                fd: reader.as_raw_fd(),
+                events: libc::POLLIN,
+                revents: 0,
+            };
+            // SAFETY: one valid entry, and the count says one.
+            let result = unsafe { libc::poll(&mut entry, 1, -1) };
             done.send(result).unwrap();
         })
         .unwrap();
     await_dump(&supervisor, "poll");
     let report = shut_down(&supervisor);
-    assert!(
-        !record(&report, "stuck")
-            .thread()
-            .unwrap()
-            .stack()
-            .is_empty(),
-        "{report}"
-    );
-    assert_eq!(
-        interrupted.recv_timeout(PATIENCE).unwrap(),
-        0,
-        "it timed out, and was not interrupted"
-    );
+    writer.write_all(&[1]).unwrap();
+    let result = ended.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(result, 1, "it was not interrupted: {report}");
+    let thread = record(&report, "stuck").thread();
+    assert!(!thread.unwrap().stack().is_empty(), "{report}");
+}
+
+/// Maps a whole file as data, as what reads its symbols does: the printing of a backtrace keeps such mappings for good.
+fn map_as_data(path: &std::path::Path) {
+    let file = std::fs::File::open(path).unwrap();
+    let length = usize::try_from(file.metadata().unwrap().len()).unwrap();
+    for below in [false, true] {
+        // With a hint the mapping is far below the program, without one above it.
+        let hint = if below { 0x10_0000_0000_usize } else { 0 };
+        // SAFETY: a new private mapping, which nobody reads or takes away.
+        let mapped = unsafe {
+            let (read, private) = (libc::PROT_READ, libc::MAP_PRIVATE);
+            libc::mmap(hint as _, length, read, private, file.as_raw_fd(), 0)
+        };
+        assert_ne!(mapped, libc::MAP_FAILED);
+    }
+}
+
+#[test]
+fn a_program_that_is_mapped_as_data_as_well() {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let libc = maps.lines().find_map(|line| {
+        let path = &line[line.find('/')?..];
+        path.contains("/libc.so").then_some(path)
+    });
+    map_as_data(&std::env::current_exe().unwrap());
+    map_as_data(libc.unwrap().as_ref());
+    let gate = Gate::new();
+    let pass = gate.passer();
+    let supervisor = short();
+    let worker = supervisor.worker().name("stuck".into());
+    worker.spawn(move || outer_function(pass)).unwrap();
+    // The names of a table are those of the symbols, which are found by where the program is loaded.
+    let dump = await_dump(&supervisor, "::outer_function\n");
+    for function in ["at syscall\n", "passer"] {
+        assert!(dump.contains(function), "{dump}");
+    }
+    drop(gate);
+    supervisor.shutdown();
+}
+
+#[test]
+fn a_function_without_a_symbol_has_its_place_and_no_other_s_name() {
+    // In `pthread_join` the C library waits in a function of its own, whose name was stripped.
+    let gate = Gate::new();
+    let inner = std::thread::spawn(gate.passer());
+    let inner = Mutex::new(Some(inner));
+    let supervisor = short();
+    let worker = supervisor.worker().name("joins".into());
+    worker
+        .spawn(move || outer_function(|| inner.lock().unwrap().take().unwrap().join().unwrap()))
+        .unwrap();
+    let dump = await_dump(&supervisor, "outer_function");
+    assert!(!dump.contains("__nptl_death_event"), "{dump}");
+    assert!(!dump.contains("__libc_freeres"), "{dump}");
+    drop(gate);
+    supervisor.shutdown();
 }
 
 #[test]

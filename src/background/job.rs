@@ -16,7 +16,8 @@ use pin_project_lite::pin_project;
 use tokio::task::JoinHandle;
 
 use super::shared::{Listed, Shared};
-use crate::task::{Progress, Task, TaskError, Work};
+use crate::diagnose::{waiting_for_any, Waiting};
+use crate::task::{Note, Progress, Task, TaskError, Work};
 use crate::Cancelled;
 
 /// One task of a loop.
@@ -160,7 +161,7 @@ impl<T> Job<T> {
     }
 }
 
-impl<T: Send> Work<T> for Job<T> {
+impl<T: Send + 'static> Work<T> for Job<T> {
     fn progress(&self) -> &Progress<T> {
         &self.progress
     }
@@ -180,13 +181,28 @@ impl<T: Send> Work<T> for Job<T> {
         }
     }
 
-    fn await_over(&self, limit: Option<Instant>) -> Result<bool, Cancelled> {
+    fn note(self: Arc<Self>) -> Waiting {
+        let job = Arc::downgrade(&self);
+        waiting_for_any(move || {
+            // What is over keeps nobody waiting, whatever its loop does next.
+            let job = job.upgrade().filter(|job| !job.progress.is_over());
+            job.and_then(|job| job.shared.worker())
+                .into_iter()
+                .collect()
+        })
+    }
+
+    fn await_over(&self, limit: Option<Instant>, note: Note<'_>) -> Result<bool, Cancelled> {
         if self.shared.is_current() {
             return Err(Cancelled::OwnThread);
         }
         // The loop was mostly woken a moment ago. If it shares our core, a short task is over when this returns: that saves us
         // going to sleep and it waking us, a sixth of the round trip. Else it costs one system call.
         std::thread::yield_now();
+        if self.progress.is_over() {
+            return Ok(true);
+        }
+        let _noted = note();
         Ok(self.progress.await_over(limit))
     }
 }

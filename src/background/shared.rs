@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use slab::Slab;
 use tokio::runtime::Handle;
 
-use crate::{StopCallback, StopSource, StopToken};
+use crate::{diagnose, StopCallback, StopSource, StopToken, WorkerId};
 
 /// How long a loop gets after its drain to drop what is left, before those who wait for it are let go: it is blocked, then.
 const MOMENT: Duration = Duration::from_millis(100);
@@ -42,6 +42,8 @@ pub(super) type Start = Box<dyn FnOnce() + Send>;
 pub(super) struct Shared {
     /// Tells it from all other loops.
     number: usize,
+    /// Whose thread it runs on, for who looks why a shutdown hangs.
+    worker: Option<WorkerId>,
     /// A leaf lock: jobs run, and wakers are woken, with it free.
     inbox: Mutex<Inbox>,
     /// Stopped when the loop's worker is told to stop, and when the main task ends.
@@ -93,6 +95,7 @@ impl Shared {
         CURRENT.with(|current| current.set(number));
         Arc::new(Shared {
             number,
+            worker: diagnose::current_worker(),
             inbox: Mutex::new(Inbox {
                 open: true,
                 queue: Vec::new(),
@@ -111,6 +114,10 @@ impl Shared {
     /// Whether this is the loop's own thread, also below whatever runs on it.
     pub(super) fn is_current(&self) -> bool {
         CURRENT.with(Cell::get) == self.number
+    }
+
+    pub(super) fn worker(&self) -> Option<WorkerId> {
+        self.worker
     }
 
     pub(super) fn stop(&self) -> &StopSource {

@@ -27,11 +27,32 @@ pub(crate) fn apart(job: impl FnOnce() + Send + 'static) {
 
 /// Runs `job` on a thread of its own and waits at most `limit`; here, if no thread can be had. True if it came to its end in time.
 pub(crate) fn bounded(limit: Duration, job: impl FnOnce() + Send + 'static) -> bool {
-    let (done, ended) = mpsc::channel::<()>();
+    let (done, ended) = mpsc::channel();
     apart(move || {
         job();
         drop(done);
     });
-    // The sender is dropped when the job is through, whether it returned or panicked.
-    ended.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Disconnected)
+    Started(ended).wait(limit)
+}
+
+/// A job on a thread of its own. Dropping this lets it go on.
+pub(crate) struct Started(mpsc::Receiver<()>);
+
+/// Runs `job` on a thread of its own, and not at all if none can be had.
+pub(crate) fn start(job: impl FnOnce() + Send + 'static) -> Option<Started> {
+    let (done, ended) = mpsc::channel();
+    let thread = std::thread::Builder::new().name("sundown-apart".into());
+    let started = thread.spawn(move || {
+        job();
+        drop(done);
+    });
+    started.is_ok().then_some(Started(ended))
+}
+
+impl Started {
+    /// Waits until it is through, at most for `limit`. True if it is.
+    pub(crate) fn wait(&self, limit: Duration) -> bool {
+        // The sender is dropped when the job is through, whether it returned or panicked.
+        self.0.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Disconnected)
+    }
 }

@@ -6,6 +6,10 @@ use super::descriptor::Kind;
 use super::kernel::Blocked;
 use crate::supervisor::{CallbackState, EntryKind, Straggler};
 
+/// What would have helped those who wait for one another.
+pub(super) const FOR_A_CIRCLE: &str =
+    "they wait for one another: let one of them ask (`terminate`, `request_shutdown`) and return";
+
 /// What would have helped. `own` is what its thread hangs in, `callback` what its callback's thread does.
 pub(super) fn advice(
     straggler: &Straggler,
@@ -73,7 +77,11 @@ fn for_thread(blocked: Blocked) -> &'static str {
     match blocked {
         Blocked::Accept => "give it `.on_terminate(listener.try_clone()?)`",
         Blocked::Connect => "use `TcpStream::connect_timeout`, and look at the token between attempts",
-        Blocked::Receive(Kind::Stream | Kind::Socket) => "give it `.on_terminate(stream.try_clone()?)`",
+        Blocked::Receive(Kind::Stream) => "give it `.on_terminate(stream.try_clone()?)`",
+        Blocked::Receive(Kind::Socket | Kind::Listener) => {
+            "give the socket a read timeout and look at the token between reads, or read through `terminate::interruptible(socket)?` and give \
+             it `.on_terminate(interrupt)`"
+        }
         Blocked::Receive(Kind::Datagram) => "give it `.on_terminate(socket.try_clone()?)`",
         Blocked::Receive(Kind::Terminal) => {
             "read through `terminate::stdin()?` and give it `.on_terminate(interrupt)`"
@@ -87,7 +95,7 @@ fn for_thread(blocked: Blocked) -> &'static str {
         Blocked::Send(Kind::Stream | Kind::Socket | Kind::Datagram) => {
             "its peer does not read: set a write timeout, or give it `.on_terminate(stream.try_clone()?)`"
         }
-        Blocked::Send(Kind::Pipe | Kind::Terminal) => {
+        Blocked::Send(Kind::Pipe | Kind::Terminal | Kind::Event) => {
             "nobody reads the other end: give it `.on_terminate(...)` that ends the reader, as a `Child` does"
         }
         Blocked::Futex => {
@@ -112,10 +120,11 @@ fn for_thread(blocked: Blocked) -> &'static str {
             "in `process::exit`, which lets only one thread through and stops every other for good (or in pause(2)): use `sundown::exit`"
         }
         Blocked::Fsync => "the disk is slow: nothing can hurry it; give it a longer `.grace(...)`, and the supervisor a longer deadline",
-        Blocked::Disk | Blocked::Receive(_) | Blocked::Send(_) => {
+        Blocked::Disk | Blocked::Receive(Kind::File) | Blocked::Send(Kind::File | Kind::Listener) => {
             "in the kernel, for a disk or a network file system: nothing from outside ends that; see what is wrong with it"
         }
-        Blocked::Stopped => "it is stopped, by a signal or a debugger: let it go on (SIGCONT)",
+        Blocked::Exec => "it starts a program, and that child does not get as far as running it: see what the child hangs in",
+        Blocked::Stopped => "a debugger or another tracer holds it: detach that, and it goes on",
         Blocked::Other => "give it `.on_terminate(...)` that makes this call return",
         Blocked::Unknown => "give it `.on_terminate(...)` that wakes it where it blocks: see docs/stopping.md",
     }

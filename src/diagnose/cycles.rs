@@ -2,8 +2,10 @@
 //! waits for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 
+use crate::base::panics::drop_quietly;
 use crate::base::text::Printable;
 use crate::supervisor::registry::Core;
 use crate::supervisor::waits::{self, Target, Waiter};
@@ -17,42 +19,45 @@ enum Node {
     Shutdown(usize),
 }
 
-/// Who waits for whom at one moment.
+/// Who waits for whom at one moment, without the waits that will end.
 pub(super) struct Graph {
     edges: BTreeMap<Node, BTreeSet<Node>>,
     /// What the shutdowns are called.
     shutdowns: BTreeMap<usize, String>,
 }
 
-impl Graph {
-    /// The waits that are noted just now.
-    pub(super) fn now() -> Graph {
-        let mut graph = Graph {
-            edges: BTreeMap::new(),
-            shutdowns: BTreeMap::new(),
-        };
-        for (waiter, target) in waits::all() {
-            let waiter = Node::Someone(waiter);
-            match target {
-                Target::Worker(worker) => {
-                    graph.add(waiter, Node::Someone(Waiter::Worker(worker)));
-                }
-                Target::Workers(whom) => {
-                    for worker in whom() {
-                        graph.add(waiter, Node::Someone(Waiter::Worker(worker)));
-                    }
-                }
-                Target::Shutdown(core) => {
-                    let shutdown = graph.add_shutdown(&core);
-                    graph.add(waiter, shutdown);
-                }
-            }
-        }
-        graph
-    }
+/// One wait: who waits, and for whom.
+struct Wait {
+    from: Node,
+    to: BTreeSet<Node>,
+    /// The end of one of them is enough; else it takes all.
+    any: bool,
+}
 
-    fn add(&mut self, from: Node, to: Node) {
-        self.edges.entry(from).or_default().insert(to);
+/// All waits, as they are noted.
+#[derive(Default)]
+struct Noted {
+    waits: Vec<Wait>,
+    shutdowns: BTreeMap<usize, String>,
+}
+
+impl Noted {
+    fn add(&mut self, waiter: Waiter, target: Target) {
+        let worker = |id| Node::Someone(Waiter::Worker(id));
+        let (to, any) = match target {
+            Target::Worker(id) => (BTreeSet::from([worker(id)]), false),
+            Target::AnyOf(whom) => {
+                // It is a user's.
+                let named = catch_unwind(AssertUnwindSafe(&*whom)).unwrap_or_else(|payload| {
+                    drop_quietly(payload);
+                    Vec::new()
+                });
+                (named.into_iter().map(worker).collect(), true)
+            }
+            Target::Shutdown(core) => (BTreeSet::from([self.add_shutdown(&core)]), false),
+        };
+        let from = Node::Someone(waiter);
+        self.waits.push(Wait { from, to, any });
     }
 
     /// Adds whom this shutdown waits for.
@@ -68,14 +73,79 @@ impl Graph {
         };
         self.shutdowns.insert(address, name);
         let (waiters, children) = core.awaited();
-        for waiter in waiters {
-            self.add(node, Node::Someone(waiter));
-        }
+        let mut to: BTreeSet<Node> = waiters.into_iter().map(Node::Someone).collect();
         for child in children {
-            let child = self.add_shutdown(&child);
-            self.add(node, child);
+            to.insert(self.add_shutdown(&child));
         }
+        self.waits.push(Wait {
+            from: node,
+            to,
+            any: false,
+        });
         node
+    }
+}
+
+/// Takes out, again and again, who waits for nobody that waits, since that wait ends: what is left waits in circles, or for them.
+fn without_those_that_end(waits: Vec<Wait>) -> BTreeMap<Node, BTreeSet<Node>> {
+    // How many of each wait's targets have yet to go on until it ends: none, if it is not known who could end it. And how many waits
+    // each waiter is in.
+    let mut missing: Vec<usize> = Vec::new();
+    let mut is_in: BTreeMap<Node, usize> = BTreeMap::new();
+    let mut waited_by: BTreeMap<Node, Vec<usize>> = BTreeMap::new();
+    for (at, wait) in waits.iter().enumerate() {
+        let all = wait.to.len();
+        missing.push(if wait.any { all.min(1) } else { all });
+        *is_in.entry(wait.from).or_default() += 1;
+        for to in &wait.to {
+            waited_by.entry(*to).or_default().push(at);
+        }
+    }
+    let mut goes_on: Vec<Node> = waited_by.keys().copied().collect();
+    goes_on.retain(|node| !is_in.contains_key(node));
+    let mut ended: Vec<usize> = (0..waits.len()).filter(|&at| missing[at] == 0).collect();
+    loop {
+        while let Some(at) = ended.pop() {
+            let waiter = waits[at].from;
+            if let Some(count) = is_in.get_mut(&waiter) {
+                *count -= 1;
+                if *count == 0 {
+                    is_in.remove(&waiter);
+                    goes_on.push(waiter);
+                }
+            }
+        }
+        let Some(node) = goes_on.pop() else { break };
+        for &at in waited_by.get(&node).into_iter().flatten() {
+            if missing[at] > 0 {
+                missing[at] -= 1;
+                if missing[at] == 0 {
+                    ended.push(at);
+                }
+            }
+        }
+    }
+    let mut edges: BTreeMap<Node, BTreeSet<Node>> = BTreeMap::new();
+    for (at, wait) in waits.iter().enumerate() {
+        if missing[at] > 0 {
+            let stuck = wait.to.iter().filter(|to| is_in.contains_key(to));
+            edges.entry(wait.from).or_default().extend(stuck);
+        }
+    }
+    edges
+}
+
+impl Graph {
+    /// The waits that are noted just now. Asks whoever noted one, so this is not to be called where it must not hang.
+    pub(super) fn now() -> Graph {
+        let mut noted = Noted::default();
+        for (waiter, target) in waits::all() {
+            noted.add(waiter, target);
+        }
+        Graph {
+            edges: without_those_that_end(noted.waits),
+            shutdowns: noted.shutdowns,
+        }
     }
 
     /// The shortest circle that `start` is in, as `a → b → a`. `name` knows what workers are called.

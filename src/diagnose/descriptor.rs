@@ -2,10 +2,13 @@
 //!
 //! Everything is read with a limit, and whatever cannot be read or understood is said in fewer words.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use once_cell::unsync::OnceCell;
 
 use crate::base::text::Printable;
 
@@ -33,13 +36,20 @@ pub(super) enum Kind {
     File,
 }
 
+/// The tables of sockets, read when the first socket is to be described: on a server that is busy they are long.
+pub(super) struct Sockets {
+    net: PathBuf,
+    /// The lines of all tables by inode, which is how a descriptor names a socket; and what the table is of.
+    lines: OnceCell<BTreeMap<u64, (&'static str, String)>>,
+}
+
 /// Describes descriptor `fd` of this process. `None` if it is not open (any more), or `/proc` does not tell.
-pub(super) fn describe(proc: &Path, fd: i32) -> Option<Descriptor> {
+pub(super) fn describe(proc: &Path, sockets: &Sockets, fd: i32) -> Option<Descriptor> {
     let this = proc.join("self");
     let link = std::fs::read_link(this.join("fd").join(fd.to_string())).ok()?;
     let link = link.to_string_lossy();
     let mut found = if let Some(inode) = link.strip_prefix("socket:[") {
-        socket(&this.join("net"), inode.trim_end_matches(']'))
+        sockets.describe(inode.trim_end_matches(']'))
     } else if link.starts_with("pipe:[") {
         Descriptor {
             kind: Kind::Pipe,
@@ -82,34 +92,50 @@ fn kind_of_file(this: &Path, fd: i32, path: &str) -> Kind {
     Kind::File
 }
 
-fn socket(net: &Path, inode: &str) -> Descriptor {
-    for (table, protocol) in [
-        ("tcp", "tcp"),
-        ("tcp6", "tcp"),
-        ("udp", "udp"),
-        ("udp6", "udp"),
-    ] {
-        if let Some(line) = find(&net.join(table), 9, inode) {
-            if let Some(found) = internet(&line, protocol) {
-                return found;
-            }
+impl Sockets {
+    pub(super) fn of(net: PathBuf) -> Sockets {
+        Sockets {
+            net,
+            lines: OnceCell::new(),
         }
     }
-    if let Some(line) = find(&net.join("unix"), 6, inode) {
-        return unix(&line);
-    }
-    Descriptor {
-        kind: Kind::Socket,
-        text: "socket".to_owned(),
-    }
-}
 
-/// The line of a table in which this column has this value.
-fn find(table: &Path, column: usize, value: &str) -> Option<String> {
-    let file = File::open(table).ok()?;
-    let lines = BufReader::new(file.take(TABLE_LIMIT)).lines();
-    let mut lines = lines.map_while(Result::ok);
-    lines.find(|line| line.split_ascii_whitespace().nth(column) == Some(value))
+    fn describe(&self, inode: &str) -> Descriptor {
+        let lines = self.lines.get_or_init(|| self.read());
+        let found = inode.parse().ok().and_then(|inode: u64| lines.get(&inode));
+        let found = found.and_then(|(protocol, line)| match *protocol {
+            "unix" => Some(unix(line)),
+            protocol => internet(line, protocol),
+        });
+        found.unwrap_or(Descriptor {
+            kind: Kind::Socket,
+            text: "socket".to_owned(),
+        })
+    }
+
+    fn read(&self) -> BTreeMap<u64, (&'static str, String)> {
+        let mut all = BTreeMap::new();
+        for (table, protocol, column) in [
+            ("tcp", "tcp", 9),
+            ("tcp6", "tcp", 9),
+            ("udp", "udp", 9),
+            ("udp6", "udp", 9),
+            ("unix", "unix", 6),
+        ] {
+            let Ok(file) = File::open(self.net.join(table)) else {
+                continue;
+            };
+            let lines = BufReader::new(file.take(TABLE_LIMIT)).lines();
+            for line in lines.map_while(Result::ok) {
+                let inode = line.split_ascii_whitespace().nth(column);
+                // The first line has titles.
+                if let Some(inode) = inode.and_then(|inode| inode.parse().ok()) {
+                    all.insert(inode, (protocol, line));
+                }
+            }
+        }
+        all
+    }
 }
 
 fn internet(line: &str, protocol: &str) -> Option<Descriptor> {

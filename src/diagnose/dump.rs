@@ -1,20 +1,26 @@
 //! The live table of workers as an operator reads it, at any time.
 
 use std::fmt::{self, Display, Formatter};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::kernel;
+use parking_lot::Mutex;
+
+use super::cycles::Graph;
+use super::kernel::Kernel;
 use super::text::Where;
+use crate::base::apart::start;
 use crate::base::text::{beginning, Printable, Short};
-use crate::supervisor::{CallbackState, Supervisor, WorkerInfo};
+use crate::supervisor::waits::Waiter;
+use crate::supervisor::{CallbackState, Supervisor, WorkerId, WorkerInfo};
 
 /// How long threads are looked at: a table that comes late is no use.
 const LOOK_LIMIT: Duration = Duration::from_millis(500);
 
 impl Supervisor {
-    /// The workers that are registered here and in nested supervisors as a table for people, oldest first: who, for how long, doing
-    /// what, and where spawned. No thread is stopped or disturbed for it. With the feature `stacks`, the frames of those that are
-    /// blocked follow each.
+    /// The workers that are registered here and in nested supervisors, and `main` if this is installed, as a table for people, oldest
+    /// first: who, for how long, doing what, and where spawned; and who waits for one another in a circle. No thread is stopped or
+    /// disturbed for it. With the feature `stacks`, the frames of those that are blocked follow each.
     ///
     /// The text is not for programs: use [`workers`](Supervisor::workers).
     ///
@@ -50,7 +56,7 @@ struct Row {
 
 impl Dump {
     fn of(supervisor: &Supervisor) -> Dump {
-        let workers = supervisor.workers();
+        let mut workers = supervisor.workers();
         let name = supervisor.name().map(|name| Printable(name).to_string());
         let name = name.unwrap_or_else(|| "the supervisor".to_owned());
         let count = match workers.len() {
@@ -70,12 +76,29 @@ impl Dump {
                 )
             }
         };
+        // First, as the oldest that there is; it is no worker, so it is not counted.
+        let main = supervisor.core.registry.lock().main.clone();
+        if let Some(main) = main.filter(|main| !main.is_gone()) {
+            workers.insert(0, WorkerInfo::of(&main, &supervisor.core));
+        }
         let ends = Instant::now() + LOOK_LIMIT;
-        let threads: Vec<_> = workers.iter().map(|worker| worker.os_id).collect();
-        let rows: Vec<Row> = workers
+        let kernel = Kernel::default();
+        // The thread that this runs on is nowhere but here.
+        let elsewhere = |worker: &&WorkerInfo| Some(worker.id) != super::current_worker();
+        let threads = workers
             .iter()
-            .map(|worker| Row::of(worker, supervisor.name(), ends))
+            .map(|worker| Some(worker).filter(elsewhere)?.os_id);
+        let threads: Vec<_> = threads.collect();
+        let mut rows: Vec<Row> = workers
+            .iter()
+            .map(|worker| Row::of(worker, supervisor.name(), &kernel, ends))
             .collect();
+        for (row, circle) in rows.iter_mut().zip(circles(&workers, ends)) {
+            if let Some(circle) = circle {
+                row.rest.push_str("; waits in a circle: ");
+                row.rest.push_str(&circle);
+            }
+        }
         let rows = rows.into_iter().zip(frames(&threads, ends));
         let rows = rows.map(|(row, stack)| Row { stack, ..row });
         Dump {
@@ -85,17 +108,39 @@ impl Dump {
     }
 }
 
+/// The circles of waits that these workers are in, as far as there is time: this asks users' code.
+fn circles(workers: &[WorkerInfo], ends: Instant) -> Vec<Option<String>> {
+    let found = Arc::new(Mutex::new(vec![None; workers.len()]));
+    let theirs = Arc::clone(&found);
+    let ids: Vec<WorkerId> = workers.iter().map(|worker| worker.id).collect();
+    let asked = start(move || {
+        let graph = Graph::now();
+        let circles = ids.iter().map(|&id| {
+            let one = Waiter::Worker(id);
+            graph.cycle_of(one, |id| super::name_of(&[], id))
+        });
+        let circles = circles.collect();
+        *theirs.lock() = circles;
+    });
+    if let Some(asked) = asked {
+        asked.wait(ends.saturating_duration_since(Instant::now()));
+    }
+    let found = found.lock();
+    found.clone()
+}
+
 impl Row {
     /// `top` is the name of the supervisor that the table is of.
-    fn of(worker: &WorkerInfo, top: Option<&str>, ends: Instant) -> Row {
+    fn of(worker: &WorkerInfo, top: Option<&str>, kernel: &Kernel, ends: Instant) -> Row {
         let name = worker.name.as_deref().unwrap_or("<unnamed>");
         let mut rest = String::new();
         match worker.os_id {
+            _ if Some(worker.id) == super::current_worker() => rest.push_str("makes this table"),
             Some(thread) if Instant::now() < ends => {
-                rest.push_str(&Where(&kernel::look(thread).thread).to_string());
+                rest.push_str(&Where(&kernel.look(thread).thread).to_string());
             }
             Some(thread) => rest.push_str(&format!(
-                "not looked at, for want of time (thread {thread})"
+                "not looked at, for want of time [thread {thread}]"
             )),
             None if cfg!(target_os = "linux") => rest.push_str("starting"),
             None => rest.push_str("the system does not tell"),
@@ -110,6 +155,9 @@ impl Row {
         match &worker.callback {
             CallbackState::None | CallbackState::NotRun => {}
             callback => add(format!("callback: {callback}")),
+        }
+        if worker.restarts > 0 {
+            add(format!("restarts: {}", worker.restarts));
         }
         if worker.daemon {
             add("daemon".to_owned());

@@ -5,9 +5,10 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::descriptor::{self, Kind};
+use super::descriptor::{Kind, Sockets};
+use super::subject::subject;
 use super::syscalls;
 use crate::base::text::Printable;
 use crate::supervisor::{StuckThread, ThreadState};
@@ -39,6 +40,8 @@ pub(super) enum Blocked {
     SignalWait,
     Pause,
     Fsync,
+    /// A program that is being started.
+    Exec,
     /// In a system call that we have no word for.
     Other,
     /// The kernel does not tell.
@@ -59,27 +62,55 @@ pub(super) struct Look {
     pub(super) blocked: Blocked,
 }
 
-/// Looks at a thread of this process.
-pub(super) fn look(thread: u32) -> Look {
-    look_in(Path::new("/proc"), thread)
+/// What is asked about several threads of this process, at one time.
+pub(super) struct Kernel {
+    proc: PathBuf,
+    sockets: Sockets,
 }
 
-fn look_in(proc: &Path, thread: u32) -> Look {
+impl Default for Kernel {
+    fn default() -> Kernel {
+        Kernel::of("/proc".into())
+    }
+}
+
+impl Kernel {
+    fn of(proc: PathBuf) -> Kernel {
+        Kernel {
+            sockets: Sockets::of(proc.join("self/net")),
+            proc,
+        }
+    }
+
+    /// Looks at a thread of this process.
+    pub(super) fn look(&self, thread: u32) -> Look {
+        look_in(&self.proc, &self.sockets, thread)
+    }
+}
+
+fn look_in(proc: &Path, sockets: &Sockets, thread: u32) -> Look {
     let task = proc.join("self/task").join(thread.to_string());
     let mut seen = StuckThread {
         os_id: thread,
         state: state(&task),
         syscall: None,
         object: None,
+        held_by: None,
         unknown: None,
         stack: Vec::new(),
     };
+    if seen.state == Some(ThreadState::Stopped) {
+        seen.held_by = tracer(proc, &task);
+    }
     let call = read(&task.join("syscall"));
     let blocked = match call.as_deref().map(parse) {
+        Ok(Some(Syscall::Running)) => match seen.state {
+            Some(ThreadState::Stopped) => Blocked::Stopped,
+            _ => Blocked::Running,
+        },
         Ok(Some(Syscall::None)) => match seen.state {
             Some(ThreadState::Stopped) => Blocked::Stopped,
-            Some(ThreadState::DiskSleep) => Blocked::Disk,
-            _ => Blocked::Running,
+            _ => Blocked::Disk, // for a page of memory that is in a file
         },
         Ok(Some(Syscall::In(number, arguments))) => {
             let name = syscalls::name(number);
@@ -87,7 +118,7 @@ fn look_in(proc: &Path, thread: u32) -> Look {
                 Some(name) => Cow::Borrowed(name),
                 None => Cow::Owned(format!("system call {number}")),
             });
-            let (object, blocked) = subject(proc, name.unwrap_or(""), &arguments);
+            let (object, blocked) = subject(proc, sockets, name.unwrap_or(""), &arguments);
             seen.object = object;
             match seen.state {
                 Some(ThreadState::Stopped) => Blocked::Stopped,
@@ -136,7 +167,9 @@ pub(super) fn place(thread: u32) -> Option<Place> {
 }
 
 enum Syscall {
-    /// It runs, or is blocked outside of any call.
+    /// It runs, whether in one or not.
+    Running,
+    /// It is blocked outside of any.
     None,
     In(syscalls::Number, [u64; 6]),
 }
@@ -145,8 +178,10 @@ enum Syscall {
 fn parse(text: &str) -> Option<Syscall> {
     let mut words = text.split_ascii_whitespace();
     let first = words.next()?;
-    if first == "running" || first == "-1" {
-        return Some(Syscall::None);
+    match first {
+        "running" => return Some(Syscall::Running),
+        "-1" => return Some(Syscall::None),
+        _ => {}
     }
     let mut arguments = [0; 6];
     for argument in &mut arguments {
@@ -172,107 +207,24 @@ fn state(task: &Path) -> Option<ThreadState> {
     })
 }
 
-fn read(file: &Path) -> io::Result<String> {
+/// Which process holds a thread that is stopped: while others run, nobody but a tracer can do that.
+fn tracer(proc: &Path, task: &Path) -> Option<String> {
+    let status = read(&task.join("status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("TracerPid:"))?;
+    let pid: u32 = line.trim().parse().ok().filter(|&pid| pid != 0)?;
+    let name = read(&proc.join(pid.to_string()).join("comm"));
+    Some(match name {
+        Ok(name) => format!("process {pid} ({})", Printable(&name)),
+        Err(_) => format!("process {pid}"),
+    })
+}
+
+pub(super) fn read(file: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
     File::open(file)?.take(FILE_LIMIT).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).trim_end().to_owned())
-}
-
-/// What a system call works on, and what it is to us.
-fn subject(proc: &Path, name: &str, arguments: &[u64; 6]) -> (Option<String>, Blocked) {
-    let [first, second, third, fourth, ..] = *arguments;
-    // The kernel prints registers; a descriptor is the lower half of one.
-    let descriptor = || descriptor::describe(proc, first as i32);
-    let on_descriptor = |blocked: fn(Kind) -> Blocked| match descriptor() {
-        Some(found) => (Some(found.text), blocked(found.kind)),
-        None => (
-            Some(format!("descriptor {}", first as i32)),
-            blocked(Kind::File),
-        ),
-    };
-    match name {
-        "accept" | "accept4" => on_descriptor(|_| Blocked::Accept),
-        "connect" => on_descriptor(|_| Blocked::Connect),
-        "read" | "readv" | "pread64" | "preadv" | "preadv2" | "recvfrom" | "recvmsg"
-        | "recvmmsg" | "splice" | "tee" => on_descriptor(Blocked::Receive),
-        "write" | "writev" | "pwrite64" | "pwritev" | "pwritev2" | "sendto" | "sendmsg"
-        | "sendmmsg" | "sendfile" | "vmsplice" => on_descriptor(Blocked::Send),
-        "fsync" | "fdatasync" | "syncfs" | "sync_file_range" => on_descriptor(|_| Blocked::Fsync),
-        "sync" | "msync" => (None, Blocked::Fsync),
-        "flock" | "fcntl" => on_descriptor(|_| Blocked::FileLock),
-        "epoll_wait" | "epoll_pwait" | "epoll_pwait2" => on_descriptor(|_| Blocked::Poll),
-        "poll" | "ppoll" | "select" | "pselect6" | "io_uring_enter" | "io_getevents" => {
-            // A program without pause(2) of its own waits like that: no descriptor, no time limit, no other signals.
-            let nothing = name == "ppoll" && [first, second, third, fourth] == [0; 4];
-            (
-                None,
-                if nothing {
-                    Blocked::Pause
-                } else {
-                    Blocked::Poll
-                },
-            )
-        }
-        "open" => (path(proc, first), Blocked::Open),
-        "openat" | "openat2" => (path(proc, second), Blocked::Open),
-        "ioctl" | "close" | "getdents64" | "fallocate" | "ftruncate" | "copy_file_range" => {
-            on_descriptor(|_| Blocked::Other)
-        }
-        "clock_nanosleep" | "nanosleep" => (None, Blocked::Sleep),
-        "pause" => (None, Blocked::Pause),
-        "rt_sigtimedwait" | "rt_sigsuspend" => (None, Blocked::SignalWait),
-        "sched_yield" => (None, Blocked::Running),
-        "wait4" => (Some(process(first as i32)), Blocked::Child),
-        "waitid" if first == 1 => (Some(process(second as i32)), Blocked::Child),
-        "waitid" => (Some(process(-1)), Blocked::Child),
-        "futex" => match joined(proc, second, third) {
-            Some(thread) => (Some(thread), Blocked::Join),
-            None if fourth != 0 => (None, Blocked::TimedFutex),
-            None => (None, Blocked::Futex),
-        },
-        "futex_wait" | "futex_waitv" => (None, Blocked::Futex),
-        _ => (None, Blocked::Other),
-    }
-}
-
-fn process(number: i32) -> String {
-    match number {
-        1.. => format!("process {number}"),
-        _ => "any child".to_owned(),
-    }
-}
-
-/// Which thread a futex call waits for, if it is a join: the C libraries wait there, not privately, for the thread's own
-/// number to be cleared.
-fn joined(proc: &Path, operation: u64, value: u64) -> Option<String> {
-    const PRIVATE: u64 = 128;
-    const COMMAND: u64 = 127;
-    const WAIT: u64 = 0;
-    const WAIT_BITSET: u64 = 9;
-    if operation & PRIVATE != 0 || ![WAIT, WAIT_BITSET].contains(&(operation & COMMAND)) {
-        return None;
-    }
-    let number = value as u32;
-    let task = proc.join("self/task").join(number.to_string());
-    let name = read(&task.join("comm")).ok()?;
-    Some(format!("the end of thread {number} ({})", Printable(&name)))
-}
-
-/// The path at this address of this process's memory.
-#[cfg(target_os = "linux")]
-fn path(proc: &Path, address: u64) -> Option<String> {
-    use std::os::unix::fs::FileExt;
-    let memory = File::open(proc.join("self/mem")).ok()?;
-    let mut bytes = [0; 256];
-    let count = memory.read_at(&mut bytes, address).ok()?;
-    let end = bytes[..count].iter().position(|byte| *byte == 0)?;
-    let path = String::from_utf8_lossy(&bytes[..end]);
-    Some(Printable(&path).to_string())
-}
-
-#[cfg(not(target_os = "linux"))]
-fn path(_proc: &Path, _address: u64) -> Option<String> {
-    None
 }
 
 #[cfg(test)]
@@ -296,7 +248,7 @@ mod tests {
         }
 
         fn look(&self) -> Look {
-            look_in(&self.0, 7)
+            Kernel::of(self.0.clone()).look(7)
         }
     }
 
@@ -331,6 +283,22 @@ mod tests {
         let look = Fake::new("name", &files).look();
         assert_eq!(look.thread.state, Some(ThreadState::DiskSleep));
         assert_eq!(look.blocked, Blocked::Disk);
+    }
+
+    #[test]
+    fn a_page_fault_is_no_running() {
+        for (files, blocked) in [
+            (
+                [("stat", "7 (x) S 1"), ("syscall", "-1 0x7f 0x80")],
+                Blocked::Disk,
+            ),
+            (
+                [("stat", "7 (x) R 1"), ("syscall", "running")],
+                Blocked::Running,
+            ),
+        ] {
+            assert_eq!(Fake::new("fault", &files).look().blocked, blocked);
+        }
     }
 
     #[test]

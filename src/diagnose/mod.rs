@@ -6,12 +6,14 @@
 //! report prints it, and [`EntryReport::straggler`](crate::EntryReport::straggler) gives it to the program. Nothing of this costs
 //! anything before there is a straggler, but for a number noted when a thread starts.
 //!
-//! Who waits for whom is known too, for the joins, shutdowns and tasks of this library: if stragglers wait for one another in a
-//! circle, the record [names it](Straggler::cycle).
+//! Who waits for whom is known too, for the joins, shutdowns and tasks of this library, and for what [`waiting_for`] notes: if
+//! stragglers wait for one another in a circle, the record [names it](Straggler::cycle). A wait with a time limit counts like any other.
+//! What cannot be known is passed over in silence: whoever holds a lock, the other end of a channel, what a future awaits.
 //!
-//! With the feature `stacks` (Linux, x86-64) the record has the thread's frames as well. A thread that is blocked is not disturbed for
-//! that: the kernel tells where it is, and its stack is read from outside. Only one that runs gets a signal, whose handler copies its
-//! registers and a part of its stack, and does nothing else.
+//! With the feature `stacks` (Linux on x86-64; elsewhere it changes nothing) the record has the thread's frames as well. A thread that is
+//! blocked is not disturbed for that: the kernel tells where it is, and its stack is read from outside. Only one that runs gets a
+//! signal, whose handler copies its registers and a part of its stack, and does nothing else. (On other processors the kernel does not
+//! tell enough: a 64-bit ARM has the way back from where it blocks in a register, of which `/proc` says nothing.)
 //!
 //! Looking takes a millisecond or so, and stacks take up to 500 ms. It is done on threads of its own and ends after a second in all,
 //! whatever hangs: what was not learned by then is left out.
@@ -39,8 +41,10 @@ mod kernel;
 mod on_signal;
 #[cfg(all(feature = "stacks", target_os = "linux", target_arch = "x86_64"))]
 mod stacks;
+mod subject;
 mod syscalls;
 mod text;
+mod waiting;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -49,14 +53,16 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 pub use crate::supervisor::{CallbackState, Straggler, StuckThread, ThreadState};
+pub use waiting::{current_worker, waiting_for, waiting_for_any, Waiting};
 
-use crate::base::apart::bounded;
+use crate::base::apart::{bounded, start};
 use crate::base::text::Printable;
 use crate::supervisor::registry::main_id;
 use crate::supervisor::waits::Waiter;
 use crate::supervisor::worker::Worker;
 use crate::supervisor::{current, roots, Supervisor, WorkerId};
-use kernel::Look;
+use cycles::Graph;
+use kernel::{Kernel, Look};
 
 /// What of the time for looking is kept for asking the kernel, which is quick unless the machine is very busy. The rest is for stacks.
 #[cfg(all(feature = "stacks", target_os = "linux", target_arch = "x86_64"))]
@@ -101,13 +107,19 @@ pub(crate) fn examine(stragglers: Vec<Straggler>, limit: Duration) -> Vec<Stragg
     let theirs = Arc::clone(&records);
     // On a thread of its own: whatever is touched below may belong to what hangs.
     bounded(limit, move || fill_in(&theirs, began + limit));
+    let theirs = Arc::clone(&records);
+    // This asks users' code, so it holds up nothing else; and if no thread can be had, it is not done.
+    let circles = start(move || fill_in_circles(&theirs));
     #[cfg(all(feature = "stacks", target_os = "linux", target_arch = "x86_64"))]
     {
         let ends = began + limit.saturating_sub(KERNEL_LIMIT);
         let theirs = Arc::clone(&records);
-        bounded(ends.saturating_duration_since(Instant::now()), move || {
-            stacks::fill_in(&theirs, ends);
-        });
+        if let Some(stacks) = start(move || stacks::fill_in(&theirs, ends)) {
+            stacks.wait(ends.saturating_duration_since(Instant::now()));
+        }
+    }
+    if let Some(circles) = circles {
+        circles.wait(limit.saturating_sub(began.elapsed()));
     }
     // The other thread holds this for no longer than it takes to store; unless it is stopped in that moment.
     let learned = records
@@ -125,27 +137,41 @@ pub(crate) fn examine(stragglers: Vec<Straggler>, limit: Duration) -> Vec<Stragg
 /// Fills in what can be learned. The lock is held for no longer than it takes to store.
 fn fill_in(records: &Mutex<Vec<Straggler>>, ends: Instant) {
     let before = records.lock().clone();
-    let graph = cycles::Graph::now();
+    let kernel = Kernel::default();
     for (at, straggler) in before.iter().enumerate() {
         if ends <= Instant::now() {
             return;
         }
-        let own = straggler.os_thread.map(kernel::look);
-        let callback = straggler.callback_os_thread.map(kernel::look);
-        let cycle = [Waiter::Worker(straggler.id), Waiter::Callback(straggler.id)]
-            .into_iter()
-            .find_map(|waiter| graph.cycle_of(waiter, |id| name_of(&before, id)));
+        let own = straggler.os_thread.map(|thread| kernel.look(thread));
+        let callback = straggler
+            .callback_os_thread
+            .map(|thread| kernel.look(thread));
         let blocked = |look: &Option<Look>| look.as_ref().map(|look| look.blocked);
-        let advice = match &cycle {
-            Some(_) => Cow::Borrowed("they wait for one another: let one of them ask (`terminate`, `request_shutdown`) and return"),
-            None => advice::advice(straggler, blocked(&own), blocked(&callback)),
-        };
+        let advice = advice::advice(straggler, blocked(&own), blocked(&callback));
         let mut records = records.lock();
         let record = &mut records[at];
         record.thread = own.map(|look| look.thread);
         record.callback_thread = callback.map(|look| look.thread);
-        record.cycle = cycle;
-        record.advice = advice;
+        // Late, for want of a processor, it must not take the place of what is better.
+        if record.cycle.is_none() {
+            record.advice = advice;
+        }
+    }
+}
+
+/// Names the circles of waits among them.
+fn fill_in_circles(records: &Mutex<Vec<Straggler>>) {
+    let before = records.lock().clone();
+    let graph = Graph::now();
+    for (at, straggler) in before.iter().enumerate() {
+        let waiters = [Waiter::Worker(straggler.id), Waiter::Callback(straggler.id)];
+        let mut cycles = waiters.into_iter();
+        let cycle = cycles.find_map(|one| graph.cycle_of(one, |id| name_of(&before, id)));
+        if cycle.is_some() {
+            let mut records = records.lock();
+            records[at].cycle = cycle;
+            records[at].advice = Cow::Borrowed(advice::FOR_A_CIRCLE);
+        }
     }
 }
 
@@ -166,7 +192,7 @@ fn name_of(stragglers: &[Straggler], id: WorkerId) -> Option<String> {
 
 /// What a thread does, in a few words. `None` if the kernel does not tell.
 pub(crate) fn in_short(thread: u32) -> Option<String> {
-    let look = kernel::look(thread);
+    let look = Kernel::default().look(thread);
     match (look.thread.syscall, look.thread.state) {
         (Some(call), _) => Some(format!("in {call}")),
         (None, Some(state)) => Some(state.to_string()),

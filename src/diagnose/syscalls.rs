@@ -19,6 +19,8 @@ const EVERYWHERE: &[(Number, &str)] = &[
     (libc::SYS_accept4, "accept4"),
     (libc::SYS_bind, "bind"),
     (libc::SYS_clock_nanosleep, "clock_nanosleep"),
+    (libc::SYS_clone, "clone"),
+    (libc::SYS_clone3, "clone3"),
     (libc::SYS_close, "close"),
     (libc::SYS_connect, "connect"),
     (libc::SYS_copy_file_range, "copy_file_range"),
@@ -102,6 +104,7 @@ const HERE: &[(Number, &str)] = &[
     (libc::SYS_poll, "poll"),
     (libc::SYS_select, "select"),
     (libc::SYS_stat, "stat"),
+    (libc::SYS_vfork, "vfork"),
 ];
 
 #[cfg(all(target_os = "linux", not(target_arch = "x86_64")))]

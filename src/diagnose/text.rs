@@ -55,7 +55,10 @@ impl Display for Where<'_> {
             (None, None, Some(unknown)) => write!(f, "{unknown}")?,
             (None, None, None) => f.write_str("gone")?,
         }
-        write!(f, " (thread {})", thread.os_id)
+        if let Some(holder) = &thread.held_by {
+            write!(f, " by {holder}")?;
+        }
+        write!(f, " [thread {}]", thread.os_id)
     }
 }
 

@@ -3,8 +3,9 @@
 //! The pool is a nested supervisor, so as an entry of its own supervisor it is told, drained and joined in its turn. Workers take
 //! jobs from the queue until `end` is tripped and, if what is pending is to be drained, the queue is empty.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crossbeam_channel::{never, select, Receiver, Sender};
@@ -13,10 +14,11 @@ use super::job::Queued;
 use super::{waiting, Pending};
 use crate::base::logging;
 use crate::base::text::Printable;
+use crate::diagnose::waiting_for_any;
 use crate::sync::atomic::{fence, AtomicU8, Ordering};
 use crate::sync::{thread, Instant, Mutex};
 use crate::thread::JoinHandle;
-use crate::{ShutdownReport, StopSource, StopToken, Supervisor};
+use crate::{ShutdownReport, StopSource, StopToken, Supervisor, WorkerId};
 
 /// Jobs are taken.
 const OPEN: u8 = 0;
@@ -53,6 +55,17 @@ pub(super) struct Crew {
     retiring: Receiver<()>,
 }
 
+/// The crews that there are, by their numbers: for who looks why a shutdown hangs. A leaf lock.
+static CREWS: parking_lot::Mutex<BTreeMap<u64, Weak<Crew>>> =
+    parking_lot::const_mutex(BTreeMap::new());
+
+/// Who works for the pool with this number, spare threads included: one of them begins what is queued.
+pub(super) fn workers_of(number: u64) -> Vec<WorkerId> {
+    let crew = CREWS.lock().get(&number).and_then(Weak::upgrade);
+    let workers = crew.map_or_else(Vec::new, |crew| crew.supervisor.workers());
+    workers.into_iter().map(|worker| worker.id).collect()
+}
+
 /// The threads that stand in for workers which wait. A leaf lock.
 #[derive(Default)]
 struct Spares {
@@ -64,6 +77,12 @@ struct Spares {
     handles: Vec<JoinHandle<()>>,
     /// How many were ever started, for their names.
     started: usize,
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        CREWS.lock().remove(&self.number);
+    }
 }
 
 /// What a crew is built from.
@@ -82,7 +101,7 @@ impl Crew {
     pub(super) fn new(plan: Plan) -> Arc<Crew> {
         let (end, jobs) = (StopSource::new(), StopSource::new());
         let (retire, retiring) = crossbeam_channel::bounded(1);
-        Arc::new(Crew {
+        let crew = Arc::new(Crew {
             number: plan.number,
             supervisor: plan.supervisor,
             name: plan.name,
@@ -100,7 +119,10 @@ impl Crew {
             spares: Mutex::default(),
             retire,
             retiring,
-        })
+        });
+        let listed = Arc::downgrade(&crew);
+        CREWS.lock().insert(crew.number, listed);
+        crew
     }
 
     // ---- handing in
@@ -134,7 +156,12 @@ impl Crew {
         });
         match job {
             None => Ok(()),
-            Some(job) => waiting::block(|| self.await_room(job)),
+            Some(job) => {
+                let number = self.number;
+                // Whichever of them takes a job makes room.
+                let _noted = waiting_for_any(move || workers_of(number));
+                waiting::block(|| self.await_room(job))
+            }
         }
     }
 

@@ -7,12 +7,12 @@ use std::num::NonZeroU64;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 
-use super::waiting;
+use super::{crew, waiting};
 use crate::base::panics::drop_quietly;
-use crate::supervisor::waits;
+use crate::diagnose::{waiting_for_any, Waiting};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Instant, OnceCell};
-use crate::task::{Cancelled, Progress, TaskError, Work};
+use crate::task::{Cancelled, Note, Progress, TaskError, Work};
 use crate::{StopSource, StopToken, WorkerId};
 
 /// A closure as a job runs it: with a token of its own or without.
@@ -104,13 +104,28 @@ impl<T: Send, C: Call<T>> Job<T, C> {
         }
     }
 
+    /// Who keeps those waiting who wait for it: whoever runs it, or else all who could begin it. Nobody, once it is over.
+    fn workers(&self) -> Vec<WorkerId> {
+        if self.progress.is_over() {
+            return Vec::new();
+        }
+        match NonZeroU64::new(self.runner.load(Ordering::Relaxed)) {
+            Some(runner) => vec![WorkerId(runner)],
+            None => crew::workers_of(self.pool),
+        }
+    }
+
     /// What tells it from all others while it lives.
     fn key(&self) -> usize {
         std::ptr::addr_of!(self.progress) as usize
     }
 }
 
-impl<T: Send, C: Call<T> + 'static> Work<T> for Job<T, C> {
+impl<T, C> Work<T> for Job<T, C>
+where
+    T: Send + 'static,
+    C: Call<T> + 'static,
+{
     fn progress(&self) -> &Progress<T> {
         &self.progress
     }
@@ -123,11 +138,14 @@ impl<T: Send, C: Call<T> + 'static> Work<T> for Job<T, C> {
         C::ask(&self.stop);
     }
 
-    fn await_over(&self, limit: Option<Instant>) -> Result<bool, Cancelled> {
-        // So that a report can name a circle that this wait is part of.
-        let runner = NonZeroU64::new(self.runner.load(Ordering::Relaxed)).map(WorkerId);
-        let _noted = runner.and_then(|id| waits::waiting_for(move || vec![id]));
+    fn note(self: Arc<Self>) -> Waiting {
+        let job = Arc::downgrade(&self);
+        waiting_for_any(move || job.upgrade().map_or_else(Vec::new, |job| job.workers()))
+    }
+
+    fn await_over(&self, limit: Option<Instant>, note: Note<'_>) -> Result<bool, Cancelled> {
         let Some(seat) = waiting::seat() else {
+            let _noted = note();
             return Ok(self.progress.await_over(limit)); // no worker of a pool waits here
         };
         // A wait with a limit ends by itself, and must not be held up by the job that it waits for.
@@ -138,6 +156,7 @@ impl<T: Send, C: Call<T> + 'static> Work<T> for Job<T, C> {
         if limit.is_none() && seat.may_run(self.pool) && self.run(seat.jobs()) {
             return Ok(true);
         }
+        let _noted = note();
         Ok(seat.lend(|| self.progress.await_over(limit)))
     }
 }

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::crew::Crew;
-use crate::supervisor::waits;
+use crate::diagnose::current_worker;
 use crate::sync::thread_local;
 use crate::task::Cancelled;
 use crate::StopToken;
@@ -48,7 +48,7 @@ static WAITS: Mutex<BTreeMap<usize, usize>> = Mutex::new(BTreeMap::new());
 /// This thread works for `crew`, until what this gives is dropped.
 pub(super) fn sit(crew: &Arc<Crew>) -> Sitting {
     CREW.with(|seat| *seat.borrow_mut() = Some(Arc::clone(crew)));
-    OWN_ID.with(|id| id.set(waits::own_id().map_or(0, |own| own.0.get())));
+    OWN_ID.with(|id| id.set(current_worker().map_or(0, |own| own.0.get())));
     Sitting
 }
 

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use log::Level;
 use parking_lot::{Condvar, Mutex};
 
-use crate::base::apart::apart;
+use crate::base::apart::start;
 use crate::base::logging::{self, REPORT_LIMIT};
 use crate::stop::timer::{self, Expire, TimerKey};
 use crate::supervisor::registry::Core;
@@ -119,7 +119,8 @@ impl Drop for Status {
 
 impl Expire for Shared {
     fn expire(self: Arc<Self>) {
-        apart(move || {
+        // This is the thread of all timers: without another there is nobody to speak.
+        start(move || {
             {
                 let mut progress = self.progress.lock();
                 if progress.over {

@@ -57,7 +57,7 @@ pub use straggler::{CallbackState, Straggler, StuckThread, ThreadState};
 pub(crate) use telling::{tell_worker, TimeLimit};
 
 use registry::{Core, Entry};
-use worker::Critical;
+use worker::{Critical, Worker};
 
 use crate::stop::StopToken;
 use crate::sync::atomic::Ordering;
@@ -238,6 +238,26 @@ impl Supervisor {
     }
 }
 
+impl WorkerInfo {
+    /// What is known of a worker of `core`.
+    pub(crate) fn of(worker: &Worker, core: &Core) -> WorkerInfo {
+        WorkerInfo {
+            id: worker.id,
+            name: worker.traits.name.as_deref().map(str::to_owned),
+            location: worker.traits.location,
+            supervisor: core.name.get().map(|name| name.to_string()),
+            age: worker.began.elapsed(),
+            told: worker.told().as_ref().map(Instant::elapsed),
+            daemon: worker.traits.daemon,
+            critical: worker.traits.critical == Critical::Always,
+            restarts: worker.restarts().count,
+            os_id: worker.trace.os_thread(),
+            activity: worker.trace.activity(),
+            callback: CallbackState::of(&worker.callback, worker.token_hangs()),
+        }
+    }
+}
+
 /// Adds what is registered with `core` and below it. One registry's lock at a time.
 fn collect_workers(core: &Core, into: &mut Vec<WorkerInfo>) {
     if !core.is_ours() {
@@ -255,20 +275,7 @@ fn collect_workers(core: &Core, into: &mut Vec<WorkerInfo>) {
                     if worker.is_gone() || worker.traits.kind == EntryKind::Main {
                         continue;
                     }
-                    into.push(WorkerInfo {
-                        id: worker.id,
-                        name: worker.traits.name.as_deref().map(str::to_owned),
-                        location: worker.traits.location,
-                        supervisor: core.name.get().map(|name| name.to_string()),
-                        age: worker.began.elapsed(),
-                        told: worker.told().as_ref().map(Instant::elapsed),
-                        daemon: worker.traits.daemon,
-                        critical: worker.traits.critical == Critical::Always,
-                        restarts: worker.restarts().count,
-                        os_id: worker.trace.os_thread(),
-                        activity: worker.trace.activity(),
-                        callback: CallbackState::of(&worker.callback, worker.token_hangs()),
-                    });
+                    into.push(WorkerInfo::of(worker, core));
                 }
                 Entry::Child(child) => children.extend(child.core.upgrade()),
                 Entry::Hook(_) => {}

@@ -119,7 +119,7 @@ pub enum ThreadState {
     Sleeping,
     /// Waiting in the kernel, mostly for a disk, in a way that nothing interrupts.
     DiskSleep,
-    /// Stopped by a signal, or by a debugger.
+    /// Stopped by a debugger or another tracer.
     Stopped,
     /// It has ended, or is about to.
     Ended,
@@ -149,6 +149,7 @@ pub struct StuckThread {
     pub(crate) state: Option<ThreadState>,
     pub(crate) syscall: Option<Cow<'static, str>>,
     pub(crate) object: Option<String>,
+    pub(crate) held_by: Option<String>,
     pub(crate) unknown: Option<String>,
     pub(crate) stack: Vec<String>,
 }
@@ -172,6 +173,11 @@ impl StuckThread {
     /// What that call works on: `tcp 127.0.0.1:8080 listening`, `pipe`, `/var/log/x`, `thread 4711 (writer)`.
     pub fn object(&self) -> Option<&str> {
         self.object.as_deref()
+    }
+
+    /// Who holds it, if it is stopped: `process 4711 (gdb)`.
+    pub fn held_by(&self) -> Option<&str> {
+        self.held_by.as_deref()
     }
 
     /// Why nothing, or not all, could be learned of it.
@@ -206,7 +212,7 @@ impl Straggler {
         self.location
     }
 
-    /// How long it had run when it was looked at; `None` for hooks.
+    /// How long it had run when the look at it was over; `None` for hooks.
     pub fn age(&self) -> Option<Duration> {
         self.age
     }
@@ -368,7 +374,12 @@ impl Core {
             let mut registry = root.registry.lock();
             registry.look_limit = registry.look_limit.saturating_sub(took);
         }
-        let found = found.into_iter().map(|found| (found.id, Arc::new(found)));
+        let found = found.into_iter().map(|mut found| {
+            // With stacks a look may take half a second, which the report counts as well.
+            found.age = found.age.map(|age| age + took);
+            found.told = found.told.map(|told| told + took);
+            (found.id, Arc::new(found))
+        });
         self.registry.lock().looked_at.extend(found);
     }
 

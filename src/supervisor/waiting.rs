@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::current;
 use super::registry::{Core, Entry};
 use super::report::WorkerId;
+use super::waits::waiting_for_worker;
 use super::worker::Worker;
 use super::Supervisor;
 use crate::sync::Instant;
@@ -35,7 +36,10 @@ impl Supervisor {
         }
         match find(&self.core, id) {
             // A limit that does not fit into an Instant is none.
-            Some(worker) => worker.join_until(Instant::now().checked_add(timeout)),
+            Some(worker) => {
+                let _waiting = waiting_for_worker(id);
+                worker.join_until(Instant::now().checked_add(timeout))
+            }
             None => true,
         }
     }

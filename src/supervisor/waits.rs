@@ -23,15 +23,16 @@ pub(crate) enum Waiter {
 /// What is waited for.
 #[derive(Clone)]
 pub(crate) enum Target {
-    /// The end of this worker.
+    /// The end of this worker, or of something that it does.
     Worker(WorkerId),
-    /// The end of a worker; or, for work that several could do, of any of these. Asked only when somebody looks, with no lock held.
-    Workers(Arc<dyn Fn() -> Vec<WorkerId> + Send + Sync>),
+    /// Something that one of these workers does or will do; none if that is not known. Asked when somebody looks, with no lock held.
+    AnyOf(Arc<dyn Fn() -> Vec<WorkerId> + Send + Sync>),
     /// The end of this supervisor's shutdown.
     Shutdown(Arc<Core>),
 }
 
 /// A wait that is noted as long as this is kept: its place among them.
+#[derive(Debug)]
 #[must_use = "the wait is noted as long as this is kept"]
 pub(crate) struct Waiting(usize);
 
@@ -52,21 +53,17 @@ pub(crate) fn waiting_for_worker(id: WorkerId) -> Option<Waiting> {
     note(|| Target::Worker(id))
 }
 
-/// Notes that this thread is about to wait for the end of the workers that `whom` names. `None` if it is nobody that we know.
-pub(crate) fn waiting_for(
+/// Notes that this thread is about to wait for something that one of the workers which `whom` names does. `None` if it is nobody that
+/// we know.
+pub(crate) fn waiting_for_any(
     whom: impl Fn() -> Vec<WorkerId> + Send + Sync + 'static,
 ) -> Option<Waiting> {
-    note(|| Target::Workers(Arc::new(whom)))
+    note(|| Target::AnyOf(Arc::new(whom)))
 }
 
 /// Notes that this thread is about to wait for the end of this shutdown.
 pub(crate) fn waiting_for_shutdown(core: &Arc<Core>) -> Option<Waiting> {
     note(|| Target::Shutdown(Arc::clone(core)))
-}
-
-/// The number of the worker that this thread is: for what notes later who works on it.
-pub(crate) fn own_id() -> Option<WorkerId> {
-    current::worker().map(|(_, worker)| worker.id)
 }
 
 fn note(target: impl FnOnce() -> Target) -> Option<Waiting> {

@@ -68,6 +68,27 @@ fn main() {
                 .unwrap();
             std::process::exit(0);
         }
+        // SIGQUIT prints the table of workers, as often as it comes; two of them join each other.
+        "dumps" => {
+            const SIGQUIT: i32 = 3;
+            let dump = Supervisor::global().dump_on_signal();
+            let builder = builder.name("app").on_signal(SIGQUIT, dump);
+            let _guard = builder.install().unwrap();
+            named("writer")
+                .spawn_with(|stop| {
+                    activity("appending to the journal");
+                    stop.wait();
+                })
+                .unwrap();
+            let (hand, handed) = mpsc::channel::<thread::JoinHandle<()>>();
+            let ping = named("ping").daemon();
+            let ping = ping.spawn(move || handed.recv().unwrap().join().unwrap());
+            let pong = named("pong").daemon();
+            let pong = pong.spawn(move || ping.unwrap().join().unwrap());
+            hand.send(pong.unwrap()).unwrap();
+            println!("ready");
+            sundown::wait_for_shutdown();
+        }
         // `main` could be told, but waits for somebody else.
         "stuck main" => {
             let _guard = builder.deadline(Duration::from_secs(1)).install().unwrap();

@@ -4,11 +4,14 @@
 // Each test file uses a part of this, and none exports it.
 #![allow(dead_code, unreachable_pub)]
 
+#[cfg(target_os = "linux")]
+pub mod held;
 #[cfg(unix)]
 pub mod process;
 #[cfg(unix)]
 pub mod terminal;
 
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -81,6 +84,43 @@ impl Gate {
 
     pub fn open(&mut self) {
         self.key = None;
+    }
+}
+
+/// The reading and the writing end of a new pipe.
+#[cfg(unix)]
+pub fn pipe() -> (std::fs::File, std::fs::File) {
+    use std::os::fd::{FromRawFd, OwnedFd};
+    let mut ends = [0; 2];
+    // SAFETY: pipe(2) writes two descriptors, which nobody else owns.
+    unsafe {
+        assert_eq!(libc::pipe(ends.as_mut_ptr()), 0);
+        let own = |fd| std::fs::File::from(OwnedFd::from_raw_fd(fd));
+        (own(ends[0]), own(ends[1]))
+    }
+}
+
+/// What a test unwinds with when the machine was too busy for what it looks at: see [`patiently`].
+struct NoTime(String);
+
+/// The look at stragglers has a second in all, whatever else the machine does, and leaves out what it has not learned by then. Then
+/// there is nothing to check, and the test that runs in [`patiently`] begins again.
+pub fn no_time(what: impl Into<String>) -> ! {
+    std::panic::resume_unwind(Box::new(NoTime(what.into())))
+}
+
+/// Runs a test, again and again as long as it says [`no_time`].
+pub fn patiently(test: impl Fn()) {
+    let limit = Instant::now() + PATIENCE * 3;
+    loop {
+        let Err(payload) = catch_unwind(AssertUnwindSafe(&test)) else {
+            return;
+        };
+        match payload.downcast::<NoTime>() {
+            Ok(no_time) if limit < Instant::now() => panic!("no time, ever: {}", no_time.0),
+            Ok(_) => {}
+            Err(failure) => std::panic::resume_unwind(failure),
+        }
     }
 }
 

@@ -1,10 +1,10 @@
 //! Child processes with a hard limit: whatever a program under test does, it is gone after [`PATIENCE`], and the test fails.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -68,7 +68,9 @@ pub struct Running {
     seen: Vec<String>,
     /// When the test last did something that ends it: started it, or sent a signal.
     asked: Instant,
-    errors: Option<JoinHandle<String>>,
+    /// What it has printed to standard error so far, if that is a pipe; and who reads it.
+    err: Arc<(Mutex<String>, Condvar)>,
+    errors: Option<JoinHandle<()>>,
     ended: Receiver<ExitStatus>,
     /// Nobody need end it any more.
     over: bool,
@@ -117,11 +119,23 @@ pub fn start_with_stderr(command: &mut Command, stderr: Stdio) -> Running {
             let _ = line.send(String::from_utf8_lossy(&read).into_owned());
         }
     });
-    let errors = child.stderr.take().map(|mut stderr| {
+    let err = Arc::new((Mutex::new(String::new()), Condvar::new()));
+    let errors = child.stderr.take().map(|stderr| {
+        let err = Arc::clone(&err);
         std::thread::spawn(move || {
-            let mut text = Vec::new();
-            let _ = stderr.read_to_end(&mut text);
-            String::from_utf8_lossy(&text).into_owned()
+            let mut stderr = BufReader::new(stderr);
+            let mut line = Vec::new();
+            while stderr
+                .read_until(b'\n', &mut line)
+                .is_ok_and(|length| length > 0)
+            {
+                err.0
+                    .lock()
+                    .unwrap()
+                    .push_str(&String::from_utf8_lossy(&line));
+                err.1.notify_all();
+                line.clear();
+            }
         })
     });
     let (end, ended) = bounded(1);
@@ -136,6 +150,7 @@ pub fn start_with_stderr(command: &mut Command, stderr: Stdio) -> Running {
         lines,
         seen: Vec::new(),
         asked,
+        err,
         errors,
         ended,
         over: false,
@@ -178,6 +193,21 @@ impl Running {
         self
     }
 
+    /// Waits until it has printed this so many times to standard error.
+    pub fn await_err(&mut self, wanted: &str, count: usize) {
+        let waits = Instant::now();
+        let err = Arc::clone(&self.err);
+        let mut text = err.0.lock().unwrap();
+        while text.matches(wanted).count() < count {
+            let left = PATIENCE.saturating_sub(waits.elapsed());
+            if left.is_zero() {
+                self.kill();
+                panic!("no {wanted:?} {count} times in {text}");
+            }
+            text = err.1.wait_timeout(text, left).unwrap().0;
+        }
+    }
+
     /// What it has printed as far as it was read.
     pub fn seen(&self) -> &[String] {
         &self.seen
@@ -218,8 +248,10 @@ impl Running {
         drop(self.stdin.take());
         let mut out = std::mem::take(&mut self.seen);
         out.extend(self.lines.iter());
-        let err = self.errors.take().map(|errors| errors.join().unwrap());
-        let err = err.unwrap_or_default();
+        if let Some(errors) = self.errors.take() {
+            errors.join().unwrap();
+        }
+        let err = std::mem::take(&mut *self.err.0.lock().unwrap());
         let Ok(status) = status else {
             panic!("it had to be killed after {out:#?} and {err}");
         };

@@ -7,7 +7,10 @@ use std::ops::Range;
 use backtrace::SymbolName;
 use framehop::x86_64::UnwinderX86_64;
 use framehop::{ExplicitModuleSectionInfo, Module, Unwinder};
-use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol, ReadCache, SymbolKind};
+use object::elf::PF_X;
+use object::{
+    Object, ObjectSection, ObjectSegment, ObjectSymbol, ReadCache, SegmentFlags, SymbolKind,
+};
 
 /// What is loaded where.
 pub(super) struct Modules {
@@ -18,10 +21,10 @@ pub(super) struct Modules {
 
 struct Loaded {
     path: String,
+    /// What an address in the file lacks of the one in this process.
+    bias: u64,
     /// All of its addresses.
     range: Range<u64>,
-    /// Those of its code.
-    code: Range<u64>,
     /// The unwinder's index of its functions: where it is loaded, and what it says.
     index: Option<(u64, Vec<u8>)>,
 }
@@ -32,20 +35,16 @@ impl Modules {
         let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
         let mut files: Vec<Loaded> = Vec::new();
         let mut code = Vec::new();
-        // While others map and unmap, a line may be missing, or there twice.
-        for part in maps.lines().filter_map(Part::read) {
-            if part.executable {
-                code.push(part.range.clone());
+        // While others map and unmap, a line may be missing, or there twice. Only code tells that a file is loaded: whoever reads its
+        // symbols (as the printing of a backtrace does) has the same file mapped once more, as data.
+        let parts = maps.lines().filter_map(Part::read);
+        for part in parts.filter(|part| part.executable) {
+            code.push(part.range.clone());
+            if !part.path.starts_with('/') || files.iter().any(|file| file.holds(&part)) {
+                continue;
             }
-            if part.path.starts_with('/') {
-                match files.iter_mut().find(|file| file.path == part.path) {
-                    Some(file) => file.add(&part),
-                    None => files.extend(Loaded::beginning(&part)),
-                }
-            }
-        }
-        for module in &mut files {
-            if let Some(module) = module.sections() {
+            if let Some((file, module)) = Loaded::read(&part) {
+                files.push(file);
                 unwinder.add_module(module);
             }
         }
@@ -97,7 +96,7 @@ impl Modules {
         match module {
             Some(module) => {
                 let file = module.path.rsplit('/').next().unwrap_or_default();
-                format!("{file}+{:#x}", address - module.range.start)
+                format!("{file}+{:#x}", address.wrapping_sub(module.bias))
             }
             None => format!("{address:#x}"),
         }
@@ -131,47 +130,62 @@ impl Part<'_> {
 }
 
 impl Loaded {
-    /// A file's first part; `None` if that is not its beginning: then it is data.
-    fn beginning(part: &Part<'_>) -> Option<Loaded> {
-        let mut loaded = Loaded {
-            path: part.path.to_owned(),
-            range: part.range.clone(),
-            code: 0..0,
-            index: None,
-        };
-        loaded.add(part);
-        Some(loaded).filter(|_| part.offset == 0)
+    fn holds(&self, part: &Part<'_>) -> bool {
+        self.path == part.path && self.range.contains(&part.range.start)
     }
 
-    fn add(&mut self, part: &Part<'_>) {
-        self.range.end = self.range.end.max(part.range.end);
-        if part.executable {
-            self.code = match self.code.is_empty() {
-                true => part.range.clone(),
-                false => self.code.start..self.code.end.max(part.range.end),
-            };
-        }
-    }
-
-    /// Its file. The program's own may have been replaced since; this link still leads to the one that runs.
-    fn open(&self) -> Option<File> {
-        let program = std::fs::read_link("/proc/self/exe").ok();
-        let file = match program.as_ref().and_then(|path| path.to_str()) {
-            Some(program) if program == self.path => "/proc/self/exe",
-            _ => &*self.path,
-        };
-        File::open(file).ok()
-    }
-
-    /// The functions at these addresses, which are sorted.
-    fn names(&self, addresses: &[u64]) -> Option<Vec<(u64, String)>> {
-        let cache = ReadCache::new(self.open()?);
+    /// The file of this code, and what the unwinder must know of it. `None` if it is no program and no library.
+    fn read(part: &Part<'_>) -> Option<(Loaded, Module<Vec<u8>>)> {
+        let cache = ReadCache::new(open(part.path)?);
         let object = object::File::parse(&cache).ok()?;
-        let moved = self.range.start.wrapping_sub(beginning(&object)?);
+        let bias = bias(&object, part)?;
+        let linked = object.segments().map(|segment| segment.address()).min()?;
+        let ends = object.segments().map(|s| s.address() + s.size()).max()?;
+        let range = linked.wrapping_add(bias)..ends.wrapping_add(bias);
+        let section = |name: &str| {
+            let section = object.section_by_name(name)?;
+            let addresses = section.address()..section.address() + section.size();
+            Some((addresses, section.data().ok()?.to_vec()))
+        };
+        let (eh_frame_svma, eh_frame) = section(".eh_frame").unzip();
+        let (eh_frame_hdr_svma, eh_frame_hdr) = section(".eh_frame_hdr").unzip();
+        let text = object.section_by_name(".text");
+        let index = eh_frame_hdr_svma.clone().zip(eh_frame_hdr.clone());
+        let index = index.map(|(addresses, index): (Range<u64>, Vec<u8>)| {
+            (addresses.start.wrapping_add(bias), index)
+        });
+        let module = Module::new(
+            part.path.to_owned(),
+            range.clone(),
+            range.start,
+            ExplicitModuleSectionInfo {
+                base_svma: linked,
+                text_svma: text.map(|text| text.address()..text.address() + text.size()),
+                eh_frame_svma,
+                eh_frame,
+                eh_frame_hdr_svma,
+                eh_frame_hdr,
+                ..Default::default()
+            },
+        );
+        let loaded = Loaded {
+            path: part.path.to_owned(),
+            bias,
+            range,
+            index,
+        };
+        Some((loaded, module))
+    }
+
+    /// The functions at these addresses, which are sorted. None for one that is in no function of the symbol tables: a library that was
+    /// stripped has those only that others may call.
+    fn names(&self, addresses: &[u64]) -> Option<Vec<(u64, String)>> {
+        let cache = ReadCache::new(open(&self.path)?);
+        let object = object::File::parse(&cache).ok()?;
         // For each address the last function that begins between the address before it and itself.
         let mut last: Vec<_> = addresses.iter().map(|_| None).collect();
         for symbol in object.symbols().chain(object.dynamic_symbols()) {
-            let begin = symbol.address().wrapping_add(moved);
+            let begin = symbol.address().wrapping_add(self.bias);
             let at = addresses.partition_point(|address| *address < begin);
             let Some(found) = last.get_mut(at) else {
                 continue;
@@ -186,60 +200,45 @@ impl Loaded {
         for (address, last) in addresses.iter().zip(last) {
             // If none begins there, it is the same function as before.
             function = last.or(function);
-            if let Some(name) = function
-                .as_ref()
-                .and_then(|(_, symbol)| symbol.name_bytes().ok())
-            {
+            let Some((begin, symbol)) = &function else {
+                continue;
+            };
+            // Some that were written in assembly have no size.
+            if symbol.size() > 0 && begin + symbol.size() <= *address {
+                continue;
+            }
+            if let Ok(name) = symbol.name_bytes() {
                 names.push((*address, format!("{:#}", SymbolName::new(name))));
             }
         }
         Some(names)
     }
-
-    /// What the unwinder must know of it.
-    fn sections(&mut self) -> Option<Module<Vec<u8>>> {
-        if self.code.is_empty() {
-            return None;
-        }
-        let cache = ReadCache::new(self.open()?);
-        let object = object::File::parse(&cache).ok()?;
-        let section = |name: &str| {
-            let section = object.section_by_name(name)?;
-            let addresses = section.address()..section.address() + section.size();
-            Some((addresses, section.data().ok()?.to_vec()))
-        };
-        let (eh_frame_svma, eh_frame) = section(".eh_frame").unzip();
-        let (eh_frame_hdr_svma, eh_frame_hdr) = section(".eh_frame_hdr").unzip();
-        let text = object.section_by_name(".text");
-        let base_svma = beginning(&object)?;
-        self.index = eh_frame_hdr_svma.clone().zip(eh_frame_hdr.clone()).map(
-            |(addresses, index): (Range<u64>, Vec<u8>)| {
-                (self.range.start + addresses.start - base_svma, index)
-            },
-        );
-        Some(Module::new(
-            self.path.clone(),
-            self.range.clone(),
-            self.range.start,
-            ExplicitModuleSectionInfo {
-                base_svma,
-                text_svma: text.map(|text| text.address()..text.address() + text.size()),
-                eh_frame_svma,
-                eh_frame,
-                eh_frame_hdr_svma,
-                eh_frame_hdr,
-                ..Default::default()
-            },
-        ))
-    }
 }
 
-/// The address that its first byte was linked to.
-fn beginning<'a>(object: &impl Object<'a>) -> Option<u64> {
-    let mut segments = object.segments();
+/// A file that is loaded. The program's own may have been replaced since; this link still leads to the one that runs.
+fn open(path: &str) -> Option<File> {
+    let program = std::fs::read_link("/proc/self/exe").ok();
+    let file = match program.as_ref().and_then(|path| path.to_str()) {
+        Some(program) if program == path => "/proc/self/exe",
+        _ => path,
+    };
+    File::open(file).ok()
+}
+
+/// What the addresses in the file lack of those at which this code of it is mapped. `None` if it is no code by what the file says.
+fn bias<'a>(object: &impl Object<'a>, part: &Part<'_>) -> Option<u64> {
+    const PAGE: u64 = 4096; // of x86-64
+    let of_part = object.segments().find(|segment| {
+        let (offset, size) = segment.file_range();
+        // Segments share pages of the file, so the offset alone does not say which it is.
+        let code = matches!(segment.flags(), SegmentFlags::Elf { p_flags } if p_flags & PF_X != 0);
+        code && offset - offset % PAGE <= part.offset && part.offset < offset + size
+    })?;
+    let (offset, _) = of_part.file_range();
+    let linked = of_part.address().wrapping_sub(offset);
     Some(
-        segments
-            .find(|segment| segment.file_range().0 == 0)?
-            .address(),
+        part.range
+            .start
+            .wrapping_sub(linked.wrapping_add(part.offset)),
     )
 }
