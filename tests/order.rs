@@ -14,12 +14,18 @@ use support::{in_time, Gate, Journal};
 /// caught.
 fn slow_to_leave(supervisor: &Supervisor, name: &str, journal: &Journal) -> JoinHandle<()> {
     let (notes, me) = (journal.clone(), name.to_owned());
+    let note_told = journal.noter(format!("told {name}"));
+    // Not by its token, which trips before the callback runs.
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
     supervisor
         .worker()
         .name(name.into())
-        .on_terminate(journal.noter(format!("told {name}")))
-        .spawn_with(move |stop| {
-            stop.wait();
+        .on_terminate(move || {
+            note_told();
+            drop(stop);
+        })
+        .spawn(move || {
+            let _ = stopped.recv(); // nothing is sent: the sender is dropped
             std::thread::sleep(Duration::from_millis(50));
             notes.note(format!("over {me}"));
         })
