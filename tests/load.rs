@@ -176,7 +176,10 @@ fn memory_stays_flat(time: Duration) {
     /// What the allocator may do with its arenas. In the long form a leak of a few bytes a round is more than that.
     const SLACK: i64 = 8 << 20;
     let _alone = alone();
-    let supervisor = Supervisor::new();
+    // Under `nice` on a machine that is busy a thread may not be run for longer than the default deadline.
+    let supervisor = Supervisor::builder()
+        .deadline(Duration::from_secs(120))
+        .build();
     let over = AtomicBool::new(false);
     let rounds = AtomicU64::new(0);
     let (before, warm, end) = std::thread::scope(|scope| {
