@@ -78,6 +78,9 @@ pub mod background;
 mod base;
 #[cfg(not(shuttle))]
 pub mod diagnose;
+#[cfg(shuttle)]
+#[path = "diagnose/waiting.rs"]
+pub mod diagnose; // which is what pools use of it
 pub mod events;
 #[cfg(not(shuttle))]
 mod exit;

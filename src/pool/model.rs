@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::job::{Job, Runnable, WithToken};
+use super::job::{self, Job, Queued, WithToken};
 use crate::{StopSource, StopToken, Task};
 
-/// The share that a queue has of a job.
+/// The share that a queue has of a job. A clone stands for whoever else may come to run it.
 #[derive(Clone)]
 pub struct Share {
-    job: Arc<dyn Runnable>,
+    queued: Arc<dyn Fn() -> Queued + Send + Sync>,
     pool: StopToken,
 }
 
@@ -20,20 +20,21 @@ impl Share {
         F: FnOnce(StopToken) -> T + Send + 'static,
     {
         let job = Arc::new(Job::new(WithToken(job), 0));
+        let ours = Arc::clone(&job);
         let share = Share {
-            job: Arc::<Job<T, WithToken<F>>>::clone(&job),
+            queued: Arc::new(move || Box::new(job::Share(Arc::clone(&ours)))),
             pool: StopSource::new().token(),
         };
         (share, Task::new(job))
     }
 
-    /// A worker takes it. True if it ran.
-    pub fn run(&self) -> bool {
-        self.job.run(&self.pool)
+    /// A worker takes it.
+    pub fn run(self) {
+        (self.queued)().run(&self.pool);
     }
 
     /// The pool has ended.
-    pub fn refuse(&self) {
-        self.job.refuse();
+    pub fn refuse(self) {
+        (self.queued)().refuse();
     }
 }

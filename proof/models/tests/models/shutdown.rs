@@ -11,8 +11,8 @@ use crate::support::{check, Log, Time};
 /// The first request wins, and everyone who waits for one wakes with its cause.
 ///
 /// Broken by:
-/// - `request-is-first-in-two-steps`, seed 7828551997524833304
-/// - `request-wakes-nobody`, seed 14692461908938253699
+/// - `request-is-first-in-two-steps`, seed 16983792745697294231
+/// - `request-wakes-nobody`, seed 9226888654226603981
 #[test]
 fn shutdown_has_one_cause() {
     check(Time::Stands, || {
@@ -45,7 +45,7 @@ fn shutdown_has_one_cause() {
 /// What was requested happens, though nobody waits for it.
 ///
 /// Broken by:
-/// - `request-is-carried-out-by-nobody`, seed 12765342355556667921
+/// - `request-is-carried-out-by-nobody`, seed 1264035127494117569
 #[test]
 fn shutdown_is_carried_out_when_requested() {
     check(Time::Stands, || {
@@ -64,8 +64,8 @@ fn same(one: &ShutdownReport, other: &ShutdownReport) -> bool {
 /// Everyone who calls `shutdown` gets the same report, and everything has happened by then, once.
 ///
 /// Broken by:
-/// - `driver-is-chosen-in-two-steps`, seed 10633681952135820786
-/// - `report-wakes-nobody`, seed 4613853508145127329
+/// - `driver-is-chosen-in-two-steps`, seed 15487573834445119428
+/// - `report-wakes-nobody`, seed 18037430508817500370
 #[test]
 fn shutdown_has_one_report() {
     check(Time::Stands, || {
@@ -99,8 +99,8 @@ fn shutdown_has_one_report() {
 /// report.
 ///
 /// Broken by:
-/// - `exclude-rouses-nobody`, seed 17641925351475682613
-/// - `caller-of-an-ancestor-is-waited-for`, seed 9475623508915177890
+/// - `exclude-rouses-nobody`, seed 17291941615471026732
+/// - `caller-of-an-ancestor-is-waited-for`, seed 5336420346501431376
 #[test]
 fn shutdown_by_workers_of_the_tree() {
     check(Time::Stands, || {
@@ -135,8 +135,8 @@ fn shutdown_by_workers_of_the_tree() {
 /// A worker of a child shuts the child down while the parent is shut down: neither waits for it.
 ///
 /// Broken by:
-/// - `report-wakes-nobody`, seed 709406677763376651
-/// - `exclude-rouses-nobody`, PCT seed 6927713225167659438
+/// - `report-wakes-nobody`, seed 7884664886856595822
+/// - `exclude-rouses-nobody`, PCT seed 15203505563935375131
 #[test]
 fn shutdown_of_a_child_against_its_parent_s() {
     check(Time::Stands, || {
@@ -163,7 +163,7 @@ fn shutdown_of_a_child_against_its_parent_s() {
 /// A callback, or a hook, that shuts down what it is called by gets the report so far and holds nobody up.
 ///
 /// Broken by:
-/// - `callback-waits-for-its-own-shutdown`, seed 14814390651646994969
+/// - `callback-waits-for-its-own-shutdown`, seed 7528265313504024091
 #[test]
 fn shutdown_by_a_callback() {
     check(Time::Stands, || {
@@ -187,7 +187,7 @@ fn shutdown_by_a_callback() {
 /// Everything in a newer child is gone before anything older is told.
 ///
 /// Broken by:
-/// - `child-is-not-waited-for`, seed 4299978378880706384
+/// - `child-is-not-waited-for`, seed 16411165397580370949
 #[test]
 fn shutdown_has_tiers() {
     check(Time::Stands, || {
@@ -220,7 +220,7 @@ fn shutdown_has_tiers() {
 /// `OneByOne`: told and gone, then the next older; also while another worker ends by itself and one comes late.
 ///
 /// Broken by:
-/// - `one-by-one-waits-for-nobody`, PCT seed 9437465235232707779
+/// - `one-by-one-waits-for-nobody`, PCT seed 8384507040896696003
 #[test]
 fn shutdown_one_by_one() {
     check(Time::Stands, || {
@@ -252,8 +252,8 @@ fn shutdown_one_by_one() {
 /// A child never gets longer than what is left of its parent's deadline, whichever of the two begins first, and whoever drives it.
 ///
 /// Broken by:
-/// - `child-does-not-inherit-the-deadline`, seed 5110266885959411298
-/// - `deadline-of-the-parent-is-looked-at-too-late`, seed 0
+/// - `child-does-not-inherit-the-deadline`, seed 1654773890190720931
+/// - `deadline-of-the-parent-is-looked-at-too-late`, seed 11992734431389250934
 #[test]
 fn shutdown_of_a_child_inherits_the_deadline() {
     check(Time::Stands, || {
@@ -293,7 +293,7 @@ fn shutdown_of_a_child_inherits_the_deadline() {
 /// A critical worker that ends has its supervisor shut down, with what is then the cause; two of them make one shutdown.
 ///
 /// Broken by:
-/// - `critical-end-asks-for-nothing`, seed 7869094532889241763
+/// - `critical-end-asks-for-nothing`, seed 4098448057373091696
 #[test]
 fn shutdown_by_the_end_of_critical_workers() {
     check(Time::Stands, || {

@@ -32,10 +32,10 @@ pub fn check(time: Time, model: fn()) {
     } else if let Some(seed) = setting("MODEL_PCT_SEED") {
         pct(seed);
     } else {
-        let half = setting("MODEL_ITERATIONS").unwrap_or(1_000).div_ceil(2);
+        let half = setting("MODEL_ITERATIONS").unwrap_or(1_000) / 2;
         let random = RandomScheduler::new(usize::try_from(half).unwrap());
         Runner::new(random, config()).run(body);
-        for _ in 0..half.div_ceil(PCT_RUN) {
+        for _ in 0..half / PCT_RUN {
             pct(rand_seed());
         }
     }

@@ -10,8 +10,8 @@ use crate::support::{check, Log, Time};
 /// hear of its cancel.
 ///
 /// Broken by:
-/// - `task-begins-in-two-steps`, seed 7312862767481031003
-/// - `task-waiter-counts-itself-late`, seed 6451460407455764494
+/// - `task-begins-in-two-steps`, seed 11375892238310122985
+/// - `task-waiter-counts-itself-late`, seed 1598839608067296953
 #[test]
 fn task_is_started_or_cancelled() {
     check(Time::Stands, || {
@@ -29,9 +29,10 @@ fn task_is_started_or_cancelled() {
             thread::spawn(move || task.cancel())
         };
         let outcome = task.wait();
-        let started = worker.join().unwrap();
+        worker.join().unwrap();
+        let started = !ran.all().is_empty();
         let cancel = canceller.join().unwrap();
-        assert_eq!(ran.all().len(), usize::from(started));
+        assert!(ran.all().len() <= 1);
         match cancel {
             Cancel::Prevented => {
                 assert!(!started);
@@ -47,7 +48,7 @@ fn task_is_started_or_cancelled() {
 /// Who cancels a task that runs has asked it to stop when the cancel returns, also if its token was not there yet.
 ///
 /// Broken by:
-/// - `task-without-a-token-is-not-asked`, seed 6187454832834478712
+/// - `task-without-a-token-is-not-asked`, seed 9399766918368295664
 #[test]
 fn task_hears_of_its_cancel() {
     check(Time::Stands, || {
@@ -65,7 +66,7 @@ fn task_hears_of_its_cancel() {
 /// A job that the pool does not run any more comes to an end too: run, refused or cancelled, whoever is first, and only that.
 ///
 /// Broken by:
-/// - `task-is-refused-though-it-runs`, seed 2520716978471144602
+/// - `task-is-refused-though-it-runs`, seed 10598902866885079798
 #[test]
 fn task_ends_once_whoever_ends_it() {
     check(Time::Stands, || {
@@ -76,9 +77,7 @@ fn task_ends_once_whoever_ends_it() {
         let ends = [
             thread::spawn({
                 let share = share.clone();
-                move || {
-                    share.run();
-                }
+                move || share.run()
             }),
             thread::spawn(move || share.refuse()),
             thread::spawn({
@@ -110,7 +109,7 @@ fn task_ends_once_whoever_ends_it() {
 /// An awaited task wakes its waker, whenever that was left.
 ///
 /// Broken by:
-/// - `task-waker-in-two-steps`, seed 18425036473809813969
+/// - `task-waker-in-two-steps`, seed 8947538511655141584
 #[test]
 fn task_wakes_who_awaits_it() {
     check(Time::Stands, || {
