@@ -188,6 +188,14 @@ fn handlers_go_with_the_guard_and_come_with_the_next() {
     ended.assert_never("handler ran");
 }
 
+/// Its default action would end the process by the wrong signal, which a service manager books as a failure.
+#[test]
+fn one_that_comes_after_the_guard_has_gone_does_not_end_a_process_that_another_has_ended() {
+    let ended = ready("a late signal").end_by(SIGTERM);
+    ended.assert_signal(SIGTERM);
+    ended.assert_order(&["main leaves after SIGTERM", "main goes on"]);
+}
+
 #[test]
 fn what_cannot_be_handled_is_refused_and_nothing_is_changed() {
     let running = ready("refused");

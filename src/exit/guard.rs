@@ -87,7 +87,7 @@ impl Guard {
         let Parts {
             core,
             coordinator,
-            signals,
+            mut signals,
             ..
         } = self.parts.take()?;
         if !core.is_ours() {
@@ -95,6 +95,9 @@ impl Guard {
         }
         core.main_leaves();
         let report = core.shutdown_for_exit(cause, None, true);
+        if let (Some(signals), Cause::Signal(_)) = (&mut signals, report.cause()) {
+            signals.process_ends();
+        }
         // Only now: until here a second Ctrl-C had to be told apart from a first one.
         drop(signals);
         current::set_main(false);

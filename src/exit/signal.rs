@@ -41,6 +41,8 @@ pub(super) struct Signals {
     before: SignalHandlers,
     /// The signals that do not mean stop.
     handled: Vec<i32>,
+    /// A signal has ended the program, which is only left to go.
+    ends: bool,
 }
 
 impl Signals {
@@ -75,7 +77,11 @@ impl Signals {
             on_signal: on_signal.to_vec(),
             first: OnceCell::new(),
         });
-        let signals = Signals { before, handled };
+        let signals = Signals {
+            before,
+            handled,
+            ends: false,
+        };
         if set_in.is_none() {
             if let Err(error) = ctrlc::set_handler(on_wake) {
                 // It may have installed its handler and then failed to start its thread: Ctrl-C would be dead.
@@ -93,6 +99,11 @@ impl Signals {
             .chain(&signals.handled, |signal| signals.is_ours(signal))
             .map_err(InstallError::Signals)?;
         Ok(signals)
+    }
+
+    /// The process is about to end by a signal: one that had a handler, and comes in the last moment, is not to end it otherwise.
+    pub(super) fn process_ends(&mut self) {
+        self.ends = true;
     }
 
     /// The signals that we handle.
@@ -117,7 +128,8 @@ impl Signals {
 
 impl Drop for Signals {
     fn drop(&mut self) {
-        if let Err(error) = self.before.restore() {
+        let ignored = if self.ends { &self.handled[..] } else { &[] };
+        if let Err(error) = self.before.restore(ignored) {
             crate::base::logging::log(
                 log::Level::Error,
                 format_args!("cannot put back the signal handlers: {error}"),

@@ -199,13 +199,20 @@ impl SignalHandlers {
         Ok(())
     }
 
-    /// Puts back what stood here, except where somebody has installed a handler over ours since.
-    pub(crate) fn restore(&self) -> io::Result<()> {
+    /// Puts back what stood here, except where somebody has installed a handler over ours since. `ignored`: signals that are to do
+    /// nothing from now on.
+    pub(crate) fn restore(&self, ignored: &[i32]) -> io::Result<()> {
         let ours = record_and_pass_on as extern "C" fn(libc::c_int) as usize;
+        let mut ignore = default_action();
+        ignore.sa_sigaction = libc::SIG_IGN;
         for (signal, before) in &self.actions {
             let now = action(*signal)?.sa_sigaction;
             if now == ours || now == NEXT.load(Ordering::Acquire) {
-                set_action(*signal, before)?;
+                let wanted = match ignored.contains(signal) {
+                    true => &ignore,
+                    false => before,
+                };
+                set_action(*signal, wanted)?;
             }
         }
         Ok(())

@@ -121,7 +121,7 @@ impl SignalHandlers {
         Ok(())
     }
 
-    pub(crate) fn restore(&self) -> io::Result<()> {
+    pub(crate) fn restore(&self, _ignored: &[i32]) -> io::Result<()> {
         Ok(())
     }
 }

@@ -253,6 +253,13 @@ mod unix {
                 // And again.
                 serve(Supervisor::builder().on_signal(SIGUSR1, counts("again")));
             }
+            "a late signal" => {
+                serve(Supervisor::builder().on_signal(SIGUSR1, counts("reopen")));
+                // The guard is gone, and the process is about to die of the signal that it was stopped by.
+                // SAFETY: raise has no preconditions.
+                assert_eq!(unsafe { libc::raise(SIGUSR1) }, 0);
+                say("main goes on");
+            }
             "refused" => {
                 let refused = |signal| {
                     let builder = Supervisor::builder().on_signal(signal, || ());
