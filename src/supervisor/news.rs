@@ -8,6 +8,7 @@ use std::time::Duration;
 use log::Level;
 
 use super::event::{EventKind, USUAL};
+use super::observers::wanted;
 use super::report::EntryKind;
 use super::worker::{End, Progress, Worker};
 use crate::base::cause::Cause;
@@ -27,7 +28,10 @@ impl Worker {
     /// Its thread has been started. The thread itself says so before anything else, and its spawner before it goes on: whoever comes
     /// first.
     pub(crate) fn announce_started(&self) {
-        self.announce_start(&mut self.progress.lock());
+        // Without the lock if nobody would hear of it; whoever says something of it later says this first.
+        if wanted(USUAL) {
+            self.announce_start(&mut self.progress.lock());
+        }
     }
 
     pub(super) fn announce_start(&self, progress: &mut Progress) {

@@ -142,7 +142,7 @@ impl Observers {
 }
 
 /// Whether anybody observes, or logs at this level.
-fn wanted(level: Level) -> bool {
+pub(super) fn wanted(level: Level) -> bool {
     COUNT.load(Ordering::Relaxed) > 0 || listens(level)
 }
 

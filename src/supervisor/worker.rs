@@ -137,6 +137,7 @@ impl End {
 
 impl Worker {
     /// `thread`: the one to unpark and to show, if it is not the one that is started (which then only waits for it).
+    #[inline] // built in its place, not copied there
     pub(crate) fn new(
         id: WorkerId,
         traits: Traits,
@@ -213,6 +214,7 @@ impl Worker {
     pub(crate) fn end(&self, end: End) -> (bool, Option<Cause>) {
         let outcome = {
             let mut progress = self.progress.lock();
+            self.announce_start(&mut progress);
             self.announce_end(&end);
             let cause = self.fatal_end(&progress, &end);
             progress.end = Some(end);
