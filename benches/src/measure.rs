@@ -84,3 +84,44 @@ pub fn ratios(rounds: usize, ours: Side<'_>, peers: Vec<Side<'_>>) -> Vec<(&'sta
         .zip(peers.iter().map(ratio))
         .collect()
 }
+
+/// Keeps this thread, and those that it starts meanwhile, on one core until it is dropped. Where that cannot be had, as on other systems
+/// than Linux, they run as they do.
+pub struct OneCore {
+    #[cfg(target_os = "linux")]
+    before: libc::cpu_set_t,
+}
+
+#[cfg(target_os = "linux")]
+impl OneCore {
+    pub fn take() -> OneCore {
+        let size = std::mem::size_of::<libc::cpu_set_t>();
+        // SAFETY: a zeroed set is an empty one; both calls get a set of that size, and act on the calling thread.
+        unsafe {
+            let mut before: libc::cpu_set_t = std::mem::zeroed();
+            libc::sched_getaffinity(0, size, &mut before);
+            let first =
+                (0..libc::CPU_SETSIZE as usize).find(|&core| libc::CPU_ISSET(core, &before));
+            let mut one: libc::cpu_set_t = std::mem::zeroed();
+            libc::CPU_SET(first.unwrap_or(0), &mut one);
+            libc::sched_setaffinity(0, size, &one);
+            OneCore { before }
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for OneCore {
+    fn drop(&mut self) {
+        let size = std::mem::size_of::<libc::cpu_set_t>();
+        // SAFETY: as above.
+        unsafe { libc::sched_setaffinity(0, size, &self.before) };
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+impl OneCore {
+    pub fn take() -> OneCore {
+        OneCore {}
+    }
+}

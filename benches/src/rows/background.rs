@@ -1,5 +1,8 @@
 //! A background loop: what it takes to hand something over from a plain thread and to have its value, beside a runtime of tokio's on a
 //! thread of its own, a spawn on its handle, and a oneshot for the value.
+//!
+//! On one core: with two, what counts is whether the scheduler has put a loop beside its caller or where it must wake a sleeping core, which
+//! makes either side twenty times slower than the other by turns.
 
 use std::time::Duration;
 
@@ -7,23 +10,24 @@ use sundown::background::BackgroundThread;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::measure::{ratios, side, time};
+use crate::measure::{ratios, side, time, OneCore};
 use crate::table::Table;
 
 /// Hands one thing over, and waits for its value.
 type Once = fn(&BackgroundThread);
 
 pub fn handed_over(table: &mut Table) {
+    let _one = OneCore::take();
     let ours = BackgroundThread::builder().start().expect("a thread");
     let theirs = ByHand::start();
     let rows: [(&str, Once); 3] = [
-        ("background loop: `call`, `wait`", |ours| {
+        ("background loop, on one core: `call`, `wait`", |ours| {
             ours.call(|| ()).wait().expect("it has run");
         }),
-        ("background loop: `spawn`, `wait`", |ours| {
+        ("background loop, on one core: `spawn`, `wait`", |ours| {
             ours.spawn(async {}).wait().expect("it has run");
         }),
-        ("background loop: `block_on`", |ours| {
+        ("background loop, on one core: `block_on`", |ours| {
             ours.block_on(async {}).expect("it has run");
         }),
     ];

@@ -4,15 +4,17 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::measure::{ratios, side};
+use crate::measure::{ratios, side, OneCore};
 use crate::table::Table;
 
 pub fn woken(table: &mut Table) {
     for (waiters, rounds) in [(1, 300), (1_000, 20)] {
-        let work = format!(
-            "stop → awake, {waiters} waiter{}",
-            if waiters == 1 { "" } else { "s" }
-        );
+        // With one waiter and two cores it is only whether a sleeping core has to be woken that counts.
+        let _one = (waiters == 1).then(OneCore::take);
+        let work = match waiters {
+            1 => "stop → awake, 1 waiter, on one core".to_owned(),
+            _ => format!("stop → awake, {waiters} waiters"),
+        };
         let ours = side("sundown", || {
             let source = sundown::StopSource::new();
             let token = source.token();
