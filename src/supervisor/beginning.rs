@@ -68,7 +68,7 @@ impl Core {
         registry.deadline
     }
 
-    /// A shutdown that is under way gets no longer than this, and nor does what is nested in it.
+    /// A shutdown that is under way gets no longer than this, and nor do those who were told already, and what is nested in it.
     pub(crate) fn tighten(&self, cap: Option<Instant>) {
         let Some(cap) = cap else { return };
         let mut children = Vec::new();
@@ -80,8 +80,10 @@ impl Core {
             registry.deadline = Some(cap);
             registry.unextended = Some(registry.unextended.map_or(cap, |d| d.min(cap)));
             for told in registry.told.iter() {
-                if let Entry::Child(child) = &told.entry {
-                    children.extend(child.core.upgrade());
+                match &told.entry {
+                    Entry::Child(child) => children.extend(child.core.upgrade()),
+                    Entry::Worker(worker) => worker.tighten(cap),
+                    Entry::Hook(_) => {}
                 }
             }
         }

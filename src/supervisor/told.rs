@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::worker::Worker;
+use super::worker::{Progress, Worker};
 use crate::base::logging;
 use crate::stop::{Extend, Stop, StopSource, StopToken, Tripped};
 use crate::sync::atomic::AtomicBool;
@@ -16,6 +16,19 @@ pub(super) struct Told {
     tripped: Option<Tripped>,
     /// A callback of its token did not return within its limit.
     token_hangs: bool,
+}
+
+impl Progress {
+    /// Of one that has been told.
+    fn tighten(&mut self, deadline: Instant) {
+        if let Some(told) = &mut self.told {
+            let old = told.stop.deadline;
+            told.stop.deadline = Some(old.map_or(deadline, |old| old.min(deadline)));
+        }
+        if let Some(source) = &self.source {
+            source.tighten(deadline);
+        }
+    }
 }
 
 impl Worker {
@@ -48,21 +61,29 @@ impl Worker {
         }
     }
 
+    /// It must be done by then, if that is sooner than what it was told, or is about to be told by who has left the lock under which
+    /// the deadline was read.
+    pub(super) fn tighten(&self, deadline: Instant) {
+        let mut progress = self.progress.lock();
+        match progress.told {
+            Some(_) => progress.tighten(deadline),
+            None => progress.rare().cap = Some(deadline),
+        }
+    }
+
     /// The first half of telling it, which calls nobody: books it as told and trips its token.
-    pub(crate) fn trip(&self, stop: Stop) {
+    pub(crate) fn trip(&self, mut stop: Stop) {
         let mut progress = self.progress.lock();
         let progress = &mut *progress;
-        if let Some(told) = &mut progress.told {
+        if progress.told.is_some() {
             // The reason stays; the deadline may have come nearer.
             if let Some(deadline) = stop.deadline {
-                let old = told.stop.deadline;
-                told.stop.deadline = Some(old.map_or(deadline, |old| old.min(deadline)));
-                if let Some(source) = &progress.source {
-                    source.tighten(deadline);
-                }
+                progress.tighten(deadline);
             }
             return;
         }
+        let cap = progress.rare.as_ref().and_then(|rare| rare.cap);
+        stop.deadline = stop.deadline.into_iter().chain(cap).min();
         let source = progress.source.as_ref();
         progress.told = Some(Box::new(Told {
             at: Instant::now(),

@@ -102,6 +102,8 @@ pub(super) struct Rare {
     pub(super) restarts: Restarts,
     /// What it wants said of itself in the report.
     note: Option<Note>,
+    /// Sooner than what it is about to be told: the deadline was moved meanwhile.
+    pub(super) cap: Option<Instant>,
     /// The timer of its time limit, and what that calls.
     timer: Option<(TimerKey, Arc<dyn Expire>)>,
 }
