@@ -79,6 +79,7 @@ impl Core {
             }
             registry.deadline = Some(cap);
             registry.unextended = Some(registry.unextended.map_or(cap, |d| d.min(cap)));
+            self.stop.tighten(cap);
             for told in registry.told.iter() {
                 match &told.entry {
                     Entry::Child(child) => children.extend(child.core.upgrade()),

@@ -253,7 +253,7 @@ fn shutdown_one_by_one() {
 ///
 /// Broken by:
 /// - `child-does-not-inherit-the-deadline`, seed 1654773890190720931
-/// - `deadline-of-the-parent-is-looked-at-too-late`, seed 11992734431389250934
+/// - `who-was-told-keeps-a-later-deadline`, seed 11992734431389250934
 #[test]
 fn shutdown_of_a_child_inherits_the_deadline() {
     check(Time::Stands, || {
