@@ -284,6 +284,29 @@ fn a_signal_while_main_cannot_hear_costs_no_deadline() {
 }
 
 #[test]
+fn after_a_signal_the_streams_of_the_c_library_are_flushed_too() {
+    for name in [
+        "main hears, and C has a line",
+        "main is deaf, and C has a line",
+    ] {
+        let ended = signalled(name, SIGTERM);
+        assert_eq!(ended.out.last().unwrap(), "of C", "{name}: {ended:#?}");
+    }
+}
+
+#[test]
+fn a_stream_of_the_c_library_that_is_in_use_holds_nothing_up() {
+    for name in [
+        "main hears, and a C stream is locked",
+        "main is deaf, and a C stream is locked",
+    ] {
+        let ended = signalled(name, SIGTERM);
+        assert!(ended.took < PROMPT, "{name}: {ended:#?}");
+        assert_eq!(ended.err, "");
+    }
+}
+
+#[test]
 fn a_signal_while_main_blocks_and_the_guard_knows_how_to_tell_it() {
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         let ended = signalled("main is told by the guard", signal);

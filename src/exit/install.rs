@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::guard::{Guard, Parts};
 use super::outer_grace;
-use super::signal::{self, Signals};
+use super::signal::Signals;
 use crate::base::apart::bounded;
 use crate::supervisor::registry::{self, Core, Entry, Message, Phase};
 use crate::supervisor::worker::{Critical, Traits, Worker};
@@ -252,7 +252,8 @@ fn coordinate(core: &Arc<Core>, messages: &Receiver<Message>) {
         Ok(Message::Signal(signal)) => {
             core.begin(Cause::Signal(signal), false);
         }
-        Ok(Message::Requested) => {}
+        // Behind a request, or just before one that another thread makes: then the deadline bounds the flush.
+        Ok(Message::Requested | Message::Ending) => {}
         Ok(Message::Done) | Err(_) => return,
     }
     let (by_leaver, deadline, cause) = {
@@ -269,48 +270,60 @@ fn coordinate(core: &Arc<Core>, messages: &Receiver<Message>) {
     let report = core.drive_or_wait();
     let leaving = core.registry.lock().leaving;
     let hears = core.main_hears.load(std::sync::atomic::Ordering::Relaxed);
+    let mut flushes = true;
     if leaving || hears {
         let deadline = core.registry.lock().deadline; // it may have been extended
-        wait_for_the_end(messages, deadline);
+        flushes = !wait_for_the_end(messages, deadline);
     }
-    end_process(core, &report);
+    end_process(core, &report, flushes);
 }
 
-/// `main` (or a thread that is exiting) ends the process. Returns at the deadline if that has not happened.
-fn wait_for_the_end(messages: &Receiver<Message>, deadline: Option<Instant>) {
-    // Nobody tells us to go on: the messages that may still come are of signals.
+/// `main` (or a thread that is exiting) ends the process. Returns at the deadline if that has not happened. True if it was about to,
+/// and what it flushes hangs.
+fn wait_for_the_end(messages: &Receiver<Message>, mut deadline: Option<Instant>) -> bool {
+    let mut ending = false;
+    // Nobody tells us to go on: the other messages that may still come are of signals.
     loop {
         let more = match deadline {
             Some(deadline) => messages.recv_deadline(deadline),
             None => messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         match more {
+            Ok(Message::Ending) => {
+                ending = true;
+                deadline = Some(Instant::now() + roots::FLUSH_LIMIT);
+            }
             Ok(_) => {}
-            Err(RecvTimeoutError::Timeout) => return,
+            Err(RecvTimeoutError::Timeout) => return ending,
             Err(RecvTimeoutError::Disconnected) => {
                 // Every sender is gone, so there is no channel left to wait on.
                 let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
                 std::thread::sleep(left.unwrap_or(Duration::MAX));
-                return;
+                return ending;
             }
         }
     }
 }
 
 /// Ends the process from the coordinator thread.
-fn end_process(core: &Core, report: &ShutdownReport) {
-    // What was printed and not flushed: `main` may hold the lock of stdout, so this is bounded too.
-    bounded(roots::FLUSH_LIMIT, || {
-        // Nobody is left to be told that standard output is gone.
-        let _ = std::io::stdout().flush();
-    });
+fn end_process(core: &Core, report: &ShutdownReport, flushes: bool) {
+    if flushes {
+        // What was printed and not flushed: `main` may hold the lock of stdout, so this is bounded too.
+        bounded(roots::FLUSH_LIMIT, || {
+            // Nobody is left to be told that standard output is gone.
+            let _ = std::io::stdout().flush();
+        });
+    }
     let style = core
         .registry
         .lock()
         .exit_style
         .unwrap_or(ExitStyle::AsSignal);
     if let Cause::Signal(signal) = *report.cause() {
-        signal::end_after(signal, style);
+        match flushes {
+            true => roots::end_after_signal(signal, style),
+            false => roots::end_by(signal, style),
+        }
     }
     let code = i32::from(report.exit_code());
     // `process::exit` runs the atexit handlers of others, which may hang, and pauses for ever if another thread is exiting

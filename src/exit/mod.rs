@@ -1,7 +1,7 @@
 //! Installing: signals ask for a shutdown, the guard runs one when `main` leaves, and the process ends as it should.
 //!
 //! ```text
-//! signal ─► our handler stores the number ─► ctrlc's thread ─► message ─► coordinator thread ─► shutdown ─► end
+//! signal ─► our handler stores the number ─► ctrlc's thread ─► request ─► coordinator, or a `main` that waits ─► shutdown ─► end
 //! main leaves ─► guard ─► shutdown on main ─► atexit handler ─► end
 //! ```
 

@@ -1,4 +1,4 @@
-//! Ctrl-C, SIGTERM, SIGHUP and whatever has a handler, through ctrlc: its thread only passes a message on, or starts a thread.
+//! Ctrl-C, SIGTERM, SIGHUP and whatever has a handler, through ctrlc: its thread only requests a shutdown, or starts a thread.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::base::text::Printable;
 use crate::supervisor::on_signal::{OnSignal, Run};
 use crate::supervisor::registry::{Core, Message};
 use crate::supervisor::worker::End;
-use crate::supervisor::{roots, Cause, EntryKind, ExitStyle, Supervisor};
+use crate::supervisor::{roots, Cause, EntryKind, Supervisor};
 use crate::sys::{self, Disposition, SignalHandlers, SIGNALS};
 
 /// Whom ctrlc's one handler, which is set once and for ever, passes signals on to.
@@ -161,14 +161,17 @@ fn on_wake() {
         let _ = target.first.set(now);
         (target.sender.clone(), target.core.clone(), since_first)
     };
-    let stopping = core.upgrade().is_some_and(|core| core.is_stopping());
     match since_first {
-        None if stopping => {
+        None => match core.upgrade() {
+            // The installation is not through: what it starts next hears of it. Unbounded, so this does not block; and it fails only
+            // if the installation has.
+            Some(core) if !core.is_coordinated() => drop(sender.send(Message::Signal(first))),
+            // Here, which saves a switch of threads: who carries it out is woken by this. Calls nobody.
+            Some(core) if core.begin(Cause::Signal(first), false) => {}
             // The first, but something else began the shutdown: say what is going on, and let it go on.
-            say_who_is_left("stopping already", "again to leave at once");
-        }
-        // Unbounded, so this does not block. A coordinator that is gone has ended with its guard.
-        None => drop(sender.send(Message::Signal(first))),
+            Some(_) => say_who_is_left("stopping already", "again to leave at once"),
+            None => {} // it has ended with its guard
+        },
         // What systemd's SendSIGHUP= and a closing terminal send right behind another.
         Some(since) if since < ECHO && sys::is_hangup(last) => {}
         Some(since) if since < ECHO && last == first && sys::parent_leads_our_group() => {}
@@ -281,9 +284,4 @@ pub(crate) fn signals_to_the_end(core: &Arc<Core>) -> Option<u8> {
     let target = target.as_ref()?;
     let ours = target.core.as_ptr() == Arc::as_ptr(core);
     ours.then(|| if target.first.get().is_some() { 1 } else { 2 })
-}
-
-/// Ends the process after `signal`.
-pub(super) fn end_after(signal: i32, style: ExitStyle) -> ! {
-    roots::end_after_signal(signal, style)
 }

@@ -50,6 +50,11 @@ impl Core {
         self.phase.load(Ordering::Acquire) != Phase::Running as u8
     }
 
+    /// Whether there is a coordinator thread that a request rouses.
+    pub(crate) fn is_coordinated(&self) -> bool {
+        self.registry.lock().coordinator.is_some()
+    }
+
     /// Whether the shutdown is through.
     pub(crate) fn is_over(&self) -> bool {
         self.registry.lock().report.is_some()

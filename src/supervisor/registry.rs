@@ -188,6 +188,8 @@ pub(crate) enum Message {
     Requested,
     /// The guard is gone and `main` goes on: nothing more to coordinate.
     Done,
+    /// Who sends this ends the process, but for a flush that may hang: watch it.
+    Ending,
 }
 
 /// Registering failed: the supervisor's shutdown is over.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use once_cell::sync::Lazy;
 use parking_lot::{Mutex, RwLock};
 
-use super::registry::{Core, Phase};
+use super::registry::{Core, Message, Phase};
 use super::settings::{ExitStyle, Settings};
 use crate::base::apart::bounded;
 use crate::base::cause::Cause;
@@ -148,12 +148,19 @@ fn leave(status: Option<i32>) {
     shut_down_all(&cause, None, true);
     log_queue::flush();
     let Some(core) = global else { return };
-    let (style, cause) = {
+    let (style, cause, coordinator) = {
         let registry = core.registry.lock();
-        (registry.exit_style, registry.cause.clone())
+        let cause = registry.cause.clone();
+        (registry.exit_style, cause, registry.coordinator.clone())
     };
     if let (Some(style), Some(Cause::Signal(signal))) = (style, cause) {
-        end_after_signal(signal, style);
+        // The coordinator ends the process if this takes too long, so no thread has to be started for it.
+        let watched = coordinator.is_some_and(|watcher| watcher.send(Message::Ending).is_ok());
+        match watched {
+            true => sys::flush_c_streams(),
+            false => drop(bounded(FLUSH_LIMIT, sys::flush_c_streams)),
+        }
+        end_by(signal, style);
     }
 }
 
@@ -161,6 +168,11 @@ fn leave(status: Option<i32>) {
 pub(crate) fn end_after_signal(signal: i32, style: ExitStyle) -> ! {
     // Bounded: a thread that sits in a C stream's read holds that stream's lock.
     bounded(FLUSH_LIMIT, sys::flush_c_streams);
+    end_by(signal, style)
+}
+
+/// The same, with nothing flushed.
+pub(crate) fn end_by(signal: i32, style: ExitStyle) -> ! {
     match style {
         ExitStyle::AsSignal => sys::die_of(signal),
         ExitStyle::Code => sys::exit_now(i32::from(Cause::Signal(signal).exit_code())),

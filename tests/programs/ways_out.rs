@@ -121,6 +121,38 @@ mod unix {
         go.send(()).unwrap();
     }
 
+    /// Leaves a line in the buffer of a stream of the C library.
+    fn put_into_a_c_stream(line: &str) {
+        let line = std::ffi::CString::new(format!("{line}\n")).unwrap();
+        // SAFETY: both are C strings, and the stream is not closed.
+        unsafe {
+            let stream = libc::fdopen(1, c_str(b"w\0"));
+            assert!(!stream.is_null());
+            assert!(libc::fputs(line.as_ptr(), stream) >= 0);
+        }
+    }
+
+    fn c_str(text: &'static [u8]) -> *const libc::c_char {
+        text.as_ptr().cast()
+    }
+
+    /// Has a thread that never ends hold the lock of a stream, as one does that sits in `fgets`.
+    fn lock_a_c_stream() {
+        extern "C" {
+            fn flockfile(stream: *mut libc::FILE);
+        }
+        let (locked, is_locked) = mpsc::channel();
+        outsider(move || {
+            // SAFETY: the stream is not closed.
+            unsafe { flockfile(libc::fdopen(0, c_str(b"r\0"))) };
+            locked.send(()).unwrap();
+            loop {
+                std::thread::park();
+            }
+        });
+        is_locked.recv().unwrap();
+    }
+
     struct Logger {
         blocks: bool,
     }
@@ -484,6 +516,32 @@ mod unix {
                 loop {
                     std::thread::park();
                 }
+            }
+            "main hears, and C has a line" => {
+                let _guard = guard();
+                population();
+                put_into_a_c_stream("of C");
+                ready();
+                sundown::wait_for_shutdown();
+            }
+            "main is deaf, and C has a line" => {
+                let _guard = guard();
+                population();
+                put_into_a_c_stream("of C");
+                deaf();
+            }
+            "main hears, and a C stream is locked" => {
+                let _guard = guard();
+                population();
+                lock_a_c_stream();
+                ready();
+                sundown::wait_for_shutdown();
+            }
+            "main is deaf, and a C stream is locked" => {
+                let _guard = guard();
+                population();
+                lock_a_c_stream();
+                deaf();
             }
             "main is told by the guard" => {
                 let guard = guard();
