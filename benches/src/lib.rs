@@ -1,5 +1,7 @@
 //! The workers that the measured programs share: threads that are parked until somebody tells them.
 
+pub mod least;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 

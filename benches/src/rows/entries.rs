@@ -1,10 +1,12 @@
 //! A shutdown of a great many entries without a thread.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sundown::Supervisor;
+use sundown_benches::least::Hooks;
 
-use crate::measure::{time, Spread};
+use crate::measure::{ratios, side, time, Spread};
 use crate::table::Table;
 
 pub fn hooks(table: &mut Table) {
@@ -19,6 +21,29 @@ pub fn hooks(table: &mut Table) {
             spread.to_string(),
         );
     }
+    // What the same costs by hand, with nothing but what has to be done for each.
+    let pairs = ratios(
+        20,
+        side("sundown", || shut_down(SOME)),
+        vec![side(LEAST, by_hand)],
+    );
+    for (peer, ratio) in pairs {
+        table.ratio(&format!("shutdown of {SOME} hooks"), peer, "", ratio);
+    }
+}
+
+const SOME: usize = 100_000;
+const LEAST: &str = "the least by hand that keeps the promises";
+
+fn by_hand() -> Duration {
+    let hooks = Arc::new(Hooks::default());
+    for _ in 0..SOME {
+        hooks.add("hook", || ());
+    }
+    let mut report = Vec::new();
+    let took = time(|| report = hooks.run());
+    assert!(report.len() == SOME && report.iter().all(|line| line.took.is_some()));
+    took
 }
 
 fn shut_down(entries: usize) -> Duration {
