@@ -57,12 +57,7 @@ fn stop_timeout_of_unit() -> Option<Duration> {
     // Set in every process that systemd starts for a unit.
     std::env::var_os("INVOCATION_ID")?;
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let group = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    // A terminal's shell runs in a scope below some service, which is not its own.
-    let unit = group.rsplit('/').next()?;
-    if !unit.ends_with(".service") {
-        return None;
-    }
+    let (unit, of_a_user) = service_in(&groups)?;
     let system = [
         "/usr/lib/systemd/system",
         "/usr/local/lib/systemd/system",
@@ -71,7 +66,7 @@ fn stop_timeout_of_unit() -> Option<Duration> {
         "/etc/systemd/system",
     ];
     let mut folders: Vec<PathBuf> = system.iter().map(PathBuf::from).collect();
-    if group.contains("/user@") {
+    if of_a_user {
         folders = ["/usr/lib/systemd/user", "/etc/systemd/user"]
             .map(PathBuf::from)
             .into();
@@ -79,6 +74,15 @@ fn stop_timeout_of_unit() -> Option<Duration> {
         folders.extend(home.map(|home| home.join(".config/systemd/user")));
     }
     stop_timeout(unit, &folders)
+}
+
+/// The service that a process with these control groups is, and whether it is one of a user's manager.
+fn service_in(groups: &str) -> Option<(&str, bool)> {
+    let group = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    // A terminal's shell runs in a scope below some service, which is not its own.
+    let unit = group.rsplit('/').next()?;
+    unit.ends_with(".service")
+        .then(|| (unit, group.contains("/user@")))
 }
 
 /// The same from the unit files in these folders, of which a later one goes before an earlier one.
@@ -175,7 +179,19 @@ mod tests {
         assert_eq!(seconds("1min30"), Some(90.0));
         assert_eq!(seconds("2.5 sec"), Some(2.5));
         assert_eq!(seconds("500ms"), Some(0.5));
-        assert_eq!(seconds("2h"), Some(7200.0));
+        assert_eq!(seconds("250 msec"), Some(0.25));
+        for micro in ["2us", "2usec", "2µs"] {
+            assert_eq!(seconds(micro), Some(0.000_002), "{micro}");
+        }
+        for minute in ["3m", "3min", "3 minute", "3 minutes"] {
+            assert_eq!(seconds(minute), Some(180.0), "{minute}");
+        }
+        for hour in ["2h", "2hr", "2 hour", "2 hours"] {
+            assert_eq!(seconds(hour), Some(7200.0), "{hour}");
+        }
+        for day in ["1d", "1day", "1 days"] {
+            assert_eq!(seconds(day), Some(86_400.0), "{day}");
+        }
         assert_eq!(parse_span("infinity"), Some(Duration::MAX));
         for bad in [
             "",
@@ -189,6 +205,20 @@ mod tests {
         ] {
             assert_eq!(parse_span(bad), None, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_service_is_known_by_its_control_group() {
+        let service = |groups| service_in(groups);
+        assert_eq!(service(""), None);
+        assert_eq!(service("0::/"), None);
+        assert_eq!(service("1:name=systemd:/system.slice/a.service"), None);
+        let system = "1:cpu:/\n0::/system.slice/a.service\n";
+        assert_eq!(service(system), Some(("a.service", false)));
+        let user = "0::/user.slice/user-7.slice/user@7.service/app.slice/b@1.service";
+        assert_eq!(service(user), Some(("b@1.service", true)));
+        let shell = "0::/user.slice/user-7.slice/user@7.service/app.slice/shell.scope";
+        assert_eq!(service(shell), None);
     }
 
     #[test]

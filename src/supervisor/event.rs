@@ -184,3 +184,85 @@ impl fmt::Display for Nth {
         write!(f, "{}{ending}", self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_counted_as_people_do() {
+        for (number, said) in [
+            (1, "1st"),
+            (2, "2nd"),
+            (3, "3rd"),
+            (4, "4th"),
+            (10, "10th"),
+            (11, "11th"),
+            (12, "12th"),
+            (13, "13th"),
+            (21, "21st"),
+            (22, "22nd"),
+            (23, "23rd"),
+            (101, "101st"),
+            (111, "111th"),
+            (112, "112th"),
+            (1013, "1013th"),
+        ] {
+            assert_eq!(Nth(number).to_string(), said);
+        }
+    }
+
+    #[test]
+    fn each_event_says_who_and_what() {
+        let event = |name: Option<&str>, id, kind| Event {
+            kind,
+            id,
+            name: name.map(Arc::from),
+            supervisor: None,
+            at: Instant::now(),
+            missed: 0,
+        };
+        let id = std::num::NonZeroU64::new(7).map(WorkerId);
+        let said = |name, id, kind| event(name, id, kind).to_string();
+        assert_eq!(
+            said(Some("a"), id, EventKind::Started),
+            "worker a (#7) has started"
+        );
+        assert_eq!(
+            said(None, None, EventKind::Ready),
+            "worker <unnamed> is ready"
+        );
+        let began = || EventKind::ShutdownBegan(Cause::Requested);
+        assert_eq!(said(None, None, began()), "shutting down after a request");
+        // Nested in another.
+        assert_eq!(
+            said(Some("tier"), id, began()),
+            "supervisor tier (#7): shutting down after a request"
+        );
+        let restarting = |restarts, pause, failure: Option<&str>| EventKind::Restarting {
+            restarts,
+            pause: Duration::from_secs(pause),
+            failure: failure.map(Into::into),
+        };
+        assert_eq!(
+            said(Some("a"), None, restarting(1, 0, None)),
+            "worker a restarts for the 1st time"
+        );
+        assert_eq!(
+            said(Some("a"), None, restarting(2, 3, Some("x"))),
+            "worker a restarts for the 2nd time in 3.00 s: x"
+        );
+        let gave_up = |restarts| EventKind::GaveUp {
+            restarts,
+            failure: "x".into(),
+        };
+        assert_eq!(
+            said(Some("a"), None, gave_up(1)),
+            "worker a is given up after 1 restart: x"
+        );
+        assert_eq!(
+            said(Some("a"), None, gave_up(2)),
+            "worker a is given up after 2 restarts: x"
+        );
+    }
+}

@@ -1,0 +1,79 @@
+//! What is printed of the public types, by `Display` and by `Debug`, says what it is, and errors name their cause.
+
+use std::error::Error;
+use std::io;
+
+use sundown::{InstallError, StopSource, Stopped, Supervisor};
+
+#[test]
+fn a_token_says_whether_it_is_stopped() {
+    let source = StopSource::new();
+    let token = source.token();
+    let callback = token.on_stop(|| ());
+    assert_eq!(format!("{source:?}"), "StopSource { stopped: false, .. }");
+    assert_eq!(format!("{token:?}"), "StopToken { stopped: false, .. }");
+    assert_eq!(format!("{callback:?}"), "StopCallback { .. }");
+    source.stop();
+    assert_eq!(format!("{source:?}"), "StopSource { stopped: true, .. }");
+    assert_eq!(format!("{token:?}"), "StopToken { stopped: true, .. }");
+}
+
+#[test]
+fn stopped_is_an_error_with_words() {
+    assert_eq!(Stopped.to_string(), "told to stop");
+    let error = io::Error::from(Stopped);
+    assert_eq!(error.kind(), io::ErrorKind::Interrupted);
+    assert_eq!(error.to_string(), "told to stop");
+}
+
+#[test]
+fn a_supervisor_says_its_name_and_whether_it_is_shutting_down() {
+    let supervisor = Supervisor::builder().name("tier").build();
+    let shown =
+        |stopping| format!("Supervisor {{ name: Some(\"tier\"), shutting_down: {stopping}, .. }}");
+    assert_eq!(format!("{supervisor:?}"), shown(false));
+    supervisor.shutdown();
+    assert_eq!(format!("{supervisor:?}"), shown(true));
+}
+
+#[test]
+fn a_guard_says_which_signals_it_has() {
+    let guard = sundown::init().unwrap();
+    let shown = format!("{guard:?}");
+    assert!(
+        shown.starts_with("Guard { parts: Some(Parts { signals: Some("),
+        "{shown}"
+    );
+    drop(guard);
+}
+
+#[test]
+fn why_an_installation_failed_is_said_and_who_said_so() {
+    let refused = || io::Error::from(io::ErrorKind::PermissionDenied);
+    let thread = InstallError::Thread(refused());
+    assert!(
+        thread
+            .to_string()
+            .contains("cannot start the coordinator thread"),
+        "{thread}"
+    );
+    for error in [thread, InstallError::Signals(refused())] {
+        let source = error.source().expect("the system's error");
+        assert_eq!(source.to_string(), refused().to_string());
+        assert!(
+            error.to_string().contains(&refused().to_string()),
+            "{error}"
+        );
+    }
+    let ctrlc = InstallError::Ctrlc(ctrlc::Error::MultipleHandlers);
+    assert!(ctrlc
+        .source()
+        .is_some_and(|source| source.is::<ctrlc::Error>()));
+    for error in [
+        InstallError::AlreadyInstalled,
+        InstallError::ShuttingDown,
+        InstallError::HandlerExists(15),
+    ] {
+        assert!(error.source().is_none(), "{error}");
+    }
+}
