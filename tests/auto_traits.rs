@@ -92,3 +92,61 @@ fn a_caught_panic_leaves_all_as_good_as_before() {
     let report = supervisor.shutdown();
     assert!(report.is_clean() && report.entries().len() == 1, "{report}");
 }
+
+#[test]
+fn what_adapters_give_goes_anywhere() {
+    use sundown::diagnose::{CallbackState, Straggler, StuckThread, ThreadState};
+    use sundown::events::{Event, EventKind};
+    use sundown::pool::{AsCompleted, Map, Pending, Pool, TrySubmitError};
+    use sundown::ready::{Ready, Services, StartError};
+    use sundown::restart::{Restart, RestartError, Strategy};
+    use sundown::testing::{LeakGuard, Rehearsal, Rehearsed, Run};
+    use sundown::timeline::Timeline;
+    assert_all!(
+        CallbackState,
+        Event,
+        EventKind,
+        Pending,
+        Pool,
+        Rehearsed,
+        Restart,
+        RestartError,
+        Run,
+        Straggler,
+        Strategy,
+        StuckThread,
+        ThreadState,
+        Timeline,
+        TrySubmitError<u8>,
+    );
+    // They hold what is users': a condition, a queue's values, a check.
+    everywhere::<LeakGuard>();
+    everywhere::<AsCompleted<'static, std::vec::IntoIter<u8>, u8>>();
+    everywhere::<Map<'static, std::vec::IntoIter<u8>, u8>>();
+    everywhere::<Ready<u8>>();
+    // What a service or a panic leaves is `Send` and no more. A rehearsal is for the thread of its test.
+    fn sent<T: Send + Unpin>() {}
+    sent::<Services>();
+    sent::<StartError<u8>>();
+    fn stays<T: Unpin>() {}
+    stays::<Rehearsal>();
+    fn waits<T: Send>() {}
+    waits::<sundown::diagnose::Waiting>();
+}
+
+#[cfg(feature = "process")]
+#[test]
+fn a_child_process_goes_anywhere() {
+    everywhere::<sundown::process::Child>();
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn a_background_loop_goes_anywhere() {
+    use sundown::background::{BackgroundBuilder, BackgroundThread, EventLoop};
+    everywhere::<BackgroundThread>();
+    everywhere::<EventLoop>();
+    // What makes the loop is sent to its thread.
+    fn sent<T: Send + Unpin>() {}
+    sent::<BackgroundBuilder>();
+}

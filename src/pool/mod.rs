@@ -32,6 +32,7 @@ pub use error::TrySubmitError;
 pub use iter::{AsCompleted, Map};
 
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,6 +81,10 @@ pub enum Pending {
 pub struct Pool {
     crew: Arc<Crew>,
 }
+
+// As for `Supervisor`: jobs run with no lock held, so a panic leaves nothing half done.
+impl UnwindSafe for Pool {}
+impl RefUnwindSafe for Pool {}
 
 impl Pool {
     /// Settings for a new pool.
