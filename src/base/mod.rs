@@ -5,6 +5,8 @@ pub(crate) mod apart;
 pub(crate) mod cause;
 pub(crate) mod log_queue;
 pub(crate) mod logging;
+pub(crate) mod ordered;
 pub(crate) mod panics;
 pub(crate) mod restart;
+pub(crate) mod sort;
 pub(crate) mod text;

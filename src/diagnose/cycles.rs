@@ -1,35 +1,48 @@
 //! Circles among those who wait for one another, from the waits that are noted (`supervisor/waits.rs`) and from whom each shutdown
 //! waits for.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 
 use crate::base::panics::drop_quietly;
+use crate::base::sort::sort_by_key;
 use crate::base::text::Printable;
 use crate::supervisor::registry::Core;
 use crate::supervisor::waits::{self, Target, Waiter};
 use crate::supervisor::WorkerId;
 
 /// Somebody who waits or is waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq)]
 enum Node {
     Someone(Waiter),
     /// A shutdown, by the address of its supervisor, which the waits keep alive as long as we look.
     Shutdown(usize),
 }
 
-/// Who waits for whom at one moment, without the waits that will end.
+impl Node {
+    /// In the order of the nodes.
+    fn key(self) -> (u64, u64) {
+        match self {
+            Node::Someone(Waiter::Worker(id)) => (0, id.get()),
+            Node::Someone(Waiter::Callback(id)) => (1, id.get()),
+            Node::Shutdown(address) => (2, address as u64),
+        }
+    }
+}
+
+/// Who waits for whom at one moment, without the waits that will end. A node is known by its place in `nodes`.
 pub(super) struct Graph {
-    edges: BTreeMap<Node, BTreeSet<Node>>,
-    /// What the shutdowns are called.
-    shutdowns: BTreeMap<usize, String>,
+    /// All who wait or are waited for, in their order.
+    nodes: Vec<Node>,
+    /// For each node those that it waits for, in their order.
+    edges: Vec<Vec<usize>>,
+    shutdowns: Vec<(usize, String)>,
 }
 
 /// One wait: who waits, and for whom.
 struct Wait {
     from: Node,
-    to: BTreeSet<Node>,
+    to: Vec<Node>,
     /// The end of one of them is enough; else it takes all.
     any: bool,
 }
@@ -38,14 +51,15 @@ struct Wait {
 #[derive(Default)]
 struct Noted {
     waits: Vec<Wait>,
-    shutdowns: BTreeMap<usize, String>,
+    /// The shutdowns that were met, and what they are called.
+    shutdowns: Vec<(usize, String)>,
 }
 
 impl Noted {
     fn add(&mut self, waiter: Waiter, target: Target) {
         let worker = |id| Node::Someone(Waiter::Worker(id));
         let (to, any) = match target {
-            Target::Worker(id) => (BTreeSet::from([worker(id)]), false),
+            Target::Worker(id) => (vec![worker(id)], false),
             Target::AnyOf(whom) => {
                 // It is a user's.
                 let named = catch_unwind(AssertUnwindSafe(&*whom)).unwrap_or_else(|payload| {
@@ -54,7 +68,7 @@ impl Noted {
                 });
                 (named.into_iter().map(worker).collect(), true)
             }
-            Target::Shutdown(core) => (BTreeSet::from([self.add_shutdown(&core)]), false),
+            Target::Shutdown(core) => (vec![self.add_shutdown(&core)], false),
         };
         let from = Node::Someone(waiter);
         self.waits.push(Wait { from, to, any });
@@ -64,18 +78,18 @@ impl Noted {
     fn add_shutdown(&mut self, core: &Arc<Core>) -> Node {
         let address = Arc::as_ptr(core) as usize;
         let node = Node::Shutdown(address);
-        if self.shutdowns.contains_key(&address) {
+        if self.shutdowns.iter().any(|known| known.0 == address) {
             return node;
         }
         let name = match core.name.get() {
             Some(name) => format!("shutdown of {}", Printable(name)),
             None => "shutdown".to_owned(),
         };
-        self.shutdowns.insert(address, name);
+        self.shutdowns.push((address, name));
         let (waiters, children) = core.awaited();
-        let mut to: BTreeSet<Node> = waiters.into_iter().map(Node::Someone).collect();
+        let mut to: Vec<Node> = waiters.into_iter().map(Node::Someone).collect();
         for child in children {
-            to.insert(self.add_shutdown(&child));
+            to.push(self.add_shutdown(&child));
         }
         self.waits.push(Wait {
             from: node,
@@ -86,37 +100,56 @@ impl Noted {
     }
 }
 
-/// Takes out, again and again, who waits for nobody that waits, since that wait ends: what is left waits in circles, or for them.
-fn without_those_that_end(waits: Vec<Wait>) -> BTreeMap<Node, BTreeSet<Node>> {
+/// The place of `node` among all of them, which are in order.
+fn place_of(nodes: &[Node], node: Node) -> Option<usize> {
+    let found = nodes.binary_search_by_key(&node.key(), |node| node.key());
+    found.ok()
+}
+
+/// All who wait or are waited for, in their order.
+fn nodes_of(waits: &[Wait]) -> Vec<Node> {
+    let mut nodes: Vec<Node> = Vec::new();
+    for wait in waits {
+        nodes.push(wait.from);
+        nodes.extend(&wait.to);
+    }
+    sort_by_key(&mut nodes, |node| node.key());
+    nodes.dedup();
+    nodes
+}
+
+/// Takes out, again and again, who waits for nobody that waits, since that wait ends: what is left waits in circles, or for them. For
+/// each node those for which it waits then.
+fn without_those_that_end(waits: &[Wait], nodes: &[Node]) -> Vec<Vec<usize>> {
     // How many of each wait's targets have yet to go on until it ends: none, if it is not known who could end it. And how many waits
-    // each waiter is in.
+    // each node is in, and which wait for it.
     let mut missing: Vec<usize> = Vec::new();
-    let mut is_in: BTreeMap<Node, usize> = BTreeMap::new();
-    let mut waited_by: BTreeMap<Node, Vec<usize>> = BTreeMap::new();
+    let mut from: Vec<usize> = Vec::new();
+    let mut is_in: Vec<usize> = vec![0; nodes.len()];
+    let mut waited_by: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
     for (at, wait) in waits.iter().enumerate() {
         let all = wait.to.len();
         missing.push(if wait.any { all.min(1) } else { all });
-        *is_in.entry(wait.from).or_default() += 1;
-        for to in &wait.to {
-            waited_by.entry(*to).or_default().push(at);
+        let place = |node| place_of(nodes, node).expect("all nodes have a place");
+        let waiter = place(wait.from);
+        from.push(waiter);
+        is_in[waiter] += 1;
+        for &to in &wait.to {
+            waited_by[place(to)].push(at);
         }
     }
-    let mut goes_on: Vec<Node> = waited_by.keys().copied().collect();
-    goes_on.retain(|node| !is_in.contains_key(node));
+    let mut goes_on: Vec<usize> = (0..nodes.len()).filter(|&node| is_in[node] == 0).collect();
     let mut ended: Vec<usize> = (0..waits.len()).filter(|&at| missing[at] == 0).collect();
     loop {
         while let Some(at) = ended.pop() {
-            let waiter = waits[at].from;
-            if let Some(count) = is_in.get_mut(&waiter) {
-                *count -= 1;
-                if *count == 0 {
-                    is_in.remove(&waiter);
-                    goes_on.push(waiter);
-                }
+            let waiter = from[at];
+            is_in[waiter] -= 1;
+            if is_in[waiter] == 0 {
+                goes_on.push(waiter);
             }
         }
         let Some(node) = goes_on.pop() else { break };
-        for &at in waited_by.get(&node).into_iter().flatten() {
+        for &at in &waited_by[node] {
             if missing[at] > 0 {
                 missing[at] -= 1;
                 if missing[at] == 0 {
@@ -125,11 +158,14 @@ fn without_those_that_end(waits: Vec<Wait>) -> BTreeMap<Node, BTreeSet<Node>> {
             }
         }
     }
-    let mut edges: BTreeMap<Node, BTreeSet<Node>> = BTreeMap::new();
-    for (at, wait) in waits.iter().enumerate() {
-        if missing[at] > 0 {
-            let stuck = wait.to.iter().filter(|to| is_in.contains_key(to));
-            edges.entry(wait.from).or_default().extend(stuck);
+    let mut edges: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
+    for to in (0..nodes.len()).filter(|&node| is_in[node] > 0) {
+        for &at in waited_by[to].iter().filter(|&&at| missing[at] > 0) {
+            let edges = &mut edges[from[at]];
+            // Somebody may wait for the same in several ways.
+            if edges.last() != Some(&to) {
+                edges.push(to);
+            }
         }
     }
     edges
@@ -142,8 +178,10 @@ impl Graph {
         for (waiter, target) in waits::all() {
             noted.add(waiter, target);
         }
+        let nodes = nodes_of(&noted.waits);
         Graph {
-            edges: without_those_that_end(noted.waits),
+            edges: without_those_that_end(&noted.waits, &nodes),
+            nodes,
             shutdowns: noted.shutdowns,
         }
     }
@@ -154,19 +192,19 @@ impl Graph {
         start: Waiter,
         name: impl Fn(WorkerId) -> Option<String>,
     ) -> Option<String> {
-        let start = Node::Someone(start);
+        let start = place_of(&self.nodes, Node::Someone(start))?;
         // Breadth first, so that the first way back is the shortest; each node is seen once.
-        let mut came_from: BTreeMap<Node, Node> = BTreeMap::new();
+        let mut came_from: Vec<Option<usize>> = vec![None; self.nodes.len()];
         let mut next = vec![start];
         while !next.is_empty() {
             let mut found = Vec::new();
             for from in next {
-                for &to in self.edges.get(&from).into_iter().flatten() {
+                for &to in &self.edges[from] {
                     if to == start {
                         return Some(self.words(start, from, &came_from, name));
                     }
-                    if let std::collections::btree_map::Entry::Vacant(new) = came_from.entry(to) {
-                        new.insert(from);
+                    if came_from[to].is_none() {
+                        came_from[to] = Some(from);
                         found.push(to);
                     }
                 }
@@ -179,23 +217,24 @@ impl Graph {
     /// The circle that begins and ends with `start` and whose last step is from `last`.
     fn words(
         &self,
-        start: Node,
-        last: Node,
-        came_from: &BTreeMap<Node, Node>,
+        start: usize,
+        last: usize,
+        came_from: &[Option<usize>],
         name: impl Fn(WorkerId) -> Option<String>,
     ) -> String {
         let called = |id: WorkerId| name(id).unwrap_or_else(|| id.to_string());
-        let word = |node: Node| match node {
+        let word = |node: usize| match self.nodes[node] {
             Node::Someone(Waiter::Worker(id)) => called(id),
             Node::Someone(Waiter::Callback(id)) => format!("callback of {}", called(id)),
-            Node::Shutdown(address) => self.shutdowns.get(&address).cloned().unwrap_or_default(),
+            Node::Shutdown(address) => {
+                let mut known = self.shutdowns.iter();
+                let name = known.find_map(|known| (known.0 == address).then(|| known.1.clone()));
+                name.unwrap_or_default()
+            }
         };
         let mut way = vec![word(start)];
-        let mut node = last;
-        while node != start {
-            way.push(word(node));
-            node = came_from[&node];
-        }
+        let back = std::iter::successors(Some(last), |&node| came_from[node]);
+        way.extend(back.take_while(|&node| node != start).map(word));
         way.push(word(start));
         way.reverse();
         way.join(" → ")

@@ -2,7 +2,6 @@
 //!
 //! Everything is read with a limit, and whatever cannot be read or understood is said in fewer words.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -39,8 +38,8 @@ pub(super) enum Kind {
 /// The tables of sockets, read when the first socket is to be described: on a server that is busy they are long.
 pub(super) struct Sockets {
     net: PathBuf,
-    /// The lines of all tables by inode, which is how a descriptor names a socket; and what the table is of.
-    lines: OnceCell<BTreeMap<u64, (&'static str, String)>>,
+    /// The lines of all tables, with the inode, which is how a descriptor names a socket; and what the table is of.
+    lines: OnceCell<Vec<(u64, &'static str, String)>>,
 }
 
 /// Describes descriptor `fd` of this process. `None` if it is not open (any more), or `/proc` does not tell.
@@ -102,8 +101,9 @@ impl Sockets {
 
     fn describe(&self, inode: &str) -> Descriptor {
         let lines = self.lines.get_or_init(|| self.read());
-        let found = inode.parse().ok().and_then(|inode: u64| lines.get(&inode));
-        let found = found.and_then(|(protocol, line)| match *protocol {
+        let inode = inode.parse::<u64>().ok();
+        let found = lines.iter().find(|line| Some(line.0) == inode);
+        let found = found.and_then(|(_, protocol, line)| match *protocol {
             "unix" => Some(unix(line)),
             protocol => internet(line, protocol),
         });
@@ -113,8 +113,8 @@ impl Sockets {
         })
     }
 
-    fn read(&self) -> BTreeMap<u64, (&'static str, String)> {
-        let mut all = BTreeMap::new();
+    fn read(&self) -> Vec<(u64, &'static str, String)> {
+        let mut all = Vec::new();
         for (table, protocol, column) in [
             ("tcp", "tcp", 9),
             ("tcp6", "tcp", 9),
@@ -130,7 +130,7 @@ impl Sockets {
                 let inode = line.split_ascii_whitespace().nth(column);
                 // The first line has titles.
                 if let Some(inode) = inode.and_then(|inode| inode.parse().ok()) {
-                    all.insert(inode, (protocol, line));
+                    all.push((inode, protocol, line));
                 }
             }
         }

@@ -106,15 +106,21 @@ fn stop_timeout(unit: &str, folders: &[PathBuf]) -> Option<Duration> {
         found = assigned(&text).or(found);
     }
     for name in &names {
-        let mut dropped: Vec<PathBuf> =
-            in_folders(format!("{name}.d")).flat_map(files_in).collect();
-        dropped.sort_by_key(|file| file.file_name().map(ToOwned::to_owned));
-        for file in dropped {
-            found = fs::read_to_string(file)
-                .ok()
-                .and_then(|text| assigned(&text))
-                .or(found);
+        let mut last: Option<(PathBuf, Duration)> = None;
+        for file in in_folders(format!("{name}.d")).flat_map(files_in) {
+            // Of two of one name the later one counts.
+            if last
+                .as_ref()
+                .is_some_and(|last| file.file_name() < last.0.file_name())
+            {
+                continue;
+            }
+            let text = fs::read_to_string(&file).ok();
+            if let Some(allowed) = text.and_then(|text| assigned(&text)) {
+                last = Some((file, allowed));
+            }
         }
+        found = last.map(|last| last.1).or(found);
     }
     found
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::base::sort::sort_by_key;
 use crate::base::text::{beginning, Printable};
 use crate::diagnose;
 use crate::exit;
@@ -31,7 +32,11 @@ impl Line {
         let (_, deadline) = core.under_way()?;
         let Left { mut waited, of, .. } = core.left();
         let now = Instant::now();
-        waited.sort_by_key(|waited| waited.told.unwrap_or(now));
+        sort_by_key(&mut waited, |waited| {
+            let since = waited.told.map(|told| now.saturating_duration_since(told));
+            let nanos = u64::try_from(since.unwrap_or_default().as_nanos());
+            (u64::MAX - nanos.unwrap_or(u64::MAX), 0)
+        });
         let close = waited
             .iter()
             .take(CLOSELY)

@@ -18,14 +18,16 @@ impl Shared {
             return Err(callback);
         }
         let key = state.next_key();
-        state.callbacks.insert(key, callback);
+        state.registered_or_new().callbacks.insert(key, callback);
         Ok(key)
     }
 
     /// Unregisters a callback; waits for it if it runs on another thread just now, and for no other.
     pub(super) fn remove_callback(&self, key: u64) {
         let mut state = self.state();
-        if let Some(callback) = state.callbacks.remove(&key) {
+        let registered = state.registered();
+        let callback = registered.and_then(|registered| registered.callbacks.remove(key));
+        if callback.is_some() {
             drop(state);
             drop(callback);
             return;
@@ -50,16 +52,30 @@ impl Shared {
             if state.stop.is_some() {
                 return false;
             }
-            let key = *key.get_or_insert_with(|| state.next_key());
-            old = state.wakers.insert(key, waker);
+            old = match *key {
+                // It is there until the stop, or until its future is dropped.
+                Some(key) => {
+                    let left = state.registered_or_new().wakers.get_mut(key);
+                    left.map(|left| std::mem::replace(left, waker))
+                }
+                None => {
+                    let new = *key.insert(state.next_key());
+                    state.registered_or_new().wakers.insert(new, waker);
+                    None
+                }
+            };
         }
         drop(old);
         true
     }
 
     pub(super) fn remove_waker(&self, key: u64) {
-        let waker = self.state().wakers.remove(&key);
-        drop(waker);
+        let waker = {
+            let mut state = self.state();
+            let registered = state.registered();
+            registered.and_then(|registered| registered.wakers.remove(key))
+        };
+        drop(waker); // with the lock free
     }
 
     /// A channel that disconnects when the token is stopped.

@@ -15,7 +15,6 @@
 //! No two tokens' locks are held at once, and nothing of a user's is called or dropped with one held. A parent is walked
 //! from a list of its descendants, not by recursion; so is the chain of parents when the last child is dropped.
 
-use std::collections::BTreeMap;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Arc, PoisonError, Weak};
 use std::task::Waker;
@@ -24,6 +23,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::base::apart::apart;
+use crate::base::ordered::Ordered;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::of_std::{Condvar, Mutex, MutexGuard};
 use crate::sync::thread::ThreadId;
@@ -76,13 +76,19 @@ pub(super) struct State {
     pub(super) stop: Option<Stop>,
     /// The next key, for callbacks, wakers and children alike.
     next: u64,
-    pub(super) callbacks: BTreeMap<u64, Box<dyn FnOnce() + Send>>,
+    /// There once something was registered. Boxed, since on most tokens nothing is.
+    registered: Option<Box<Registered>>,
     /// The callbacks that run just now, each on its thread. Mostly none or one.
     pub(super) running: Vec<(u64, ThreadId)>,
-    pub(super) wakers: BTreeMap<u64, Waker>,
-    children: BTreeMap<u64, Weak<Shared>>,
     /// Dropped on the stop, which disconnects the channel.
     pub(super) sender: Option<Sender<Never>>,
+}
+
+/// What hangs on a token, by rising key.
+pub(super) struct Registered {
+    pub(super) callbacks: Ordered<u64, Box<dyn FnOnce() + Send>>,
+    pub(super) wakers: Ordered<u64, Waker>,
+    children: Ordered<u64, Weak<Shared>>,
 }
 
 /// A token that has been tripped, with its descendants: their callbacks can be run, by one thread or by several in turn.
@@ -103,10 +109,7 @@ impl Tripped {
 
     /// Whether nothing of a user's is left to run.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.tokens.iter().all(|token| {
-            let state = token.state();
-            state.callbacks.is_empty() && state.wakers.is_empty()
-        })
+        self.tokens.iter().all(|token| token.state().is_quiet())
     }
 
     /// Whether a callback is running just now.
@@ -174,7 +177,8 @@ impl Shared {
             timer: OnceCell::new(),
         });
         // Also when it is stopped: its deadline may still change.
-        state.children.insert(key, Arc::downgrade(&child));
+        let children = &mut state.registered_or_new().children;
+        children.insert(key, Arc::downgrade(&child));
         child
     }
 
@@ -236,13 +240,13 @@ impl Shared {
             stop.deadline = change(stop.deadline);
         }
         // Given out, so that what is dropped is dropped with the lock free.
-        state.children.values().filter_map(Weak::upgrade).collect()
+        state.children().filter_map(Weak::upgrade).collect()
     }
 
     /// Whether a stop would run anything of a user's, or stop a child.
     pub(super) fn is_listened_to(&self) -> bool {
         let state = self.state();
-        !(state.callbacks.is_empty() && state.wakers.is_empty() && state.children.is_empty())
+        !state.is_quiet() || state.children().next().is_some()
     }
 
     /// Blocks until stopped, at most until `limit`. True if stopped.
@@ -295,9 +299,8 @@ impl Shared {
             state.stop = Some(stop.clone());
             self.stopped.store(true, Ordering::Release);
             // Upgraded after the lock is free: who drops the last handle on a child takes this lock.
-            let children: Vec<Weak<Shared>> = state.children.values().cloned().collect();
-            let quiet = state.callbacks.is_empty() && state.wakers.is_empty();
-            (children, state.sender.take(), quiet)
+            let children: Vec<Weak<Shared>> = state.children().cloned().collect();
+            (children, state.sender.take(), state.is_quiet())
         };
         // After the lock is free: a waiter woken under it would only go back to sleep for it.
         self.changed.notify_all();
@@ -312,9 +315,9 @@ impl Shared {
         loop {
             let (key, callback) = {
                 let mut state = self.state();
-                let Some((key, callback)) = state.callbacks.pop_last() else {
-                    break;
-                };
+                let registered = state.registered();
+                let newest = registered.and_then(|registered| registered.callbacks.pop_newest());
+                let Some((key, callback)) = newest else { break };
                 state.running.push((key, here));
                 (key, callback)
             };
@@ -329,9 +332,9 @@ impl Shared {
         loop {
             let (key, waker) = {
                 let mut state = self.state();
-                let Some((key, waker)) = state.wakers.pop_first() else {
-                    break;
-                };
+                let registered = state.registered();
+                let oldest = registered.and_then(|registered| registered.wakers.pop_oldest());
+                let Some((key, waker)) = oldest else { break };
                 state.running.push((key, here));
                 (key, waker)
             };
@@ -354,6 +357,34 @@ impl State {
         self.next += 1;
         self.next
     }
+
+    /// What was registered, if anything ever was.
+    pub(super) fn registered(&mut self) -> Option<&mut Registered> {
+        self.registered.as_deref_mut()
+    }
+
+    pub(super) fn registered_or_new(&mut self) -> &mut Registered {
+        self.registered.get_or_insert_with(|| {
+            Box::new(Registered {
+                callbacks: Ordered::new(),
+                wakers: Ordered::new(),
+                children: Ordered::new(),
+            })
+        })
+    }
+
+    /// Whether nothing of a user's is registered.
+    fn is_quiet(&self) -> bool {
+        let registered = self.registered.as_ref();
+        registered.map_or(true, |registered| {
+            registered.callbacks.is_empty() && registered.wakers.is_empty()
+        })
+    }
+
+    fn children(&self) -> impl Iterator<Item = &Weak<Shared>> {
+        let registered = self.registered.iter();
+        registered.flat_map(|registered| registered.children.values())
+    }
 }
 
 impl timer::Expire for Shared {
@@ -375,7 +406,9 @@ impl Drop for Shared {
         }
         let mut next = self.parent.take();
         while let Some((parent, key)) = next {
-            parent.state().children.remove(&key);
+            if let Some(registered) = parent.state().registered() {
+                registered.children.remove(key);
+            }
             // A long chain of parents that only their children held would be dropped by recursion, one frame for each.
             next = Arc::into_inner(parent).and_then(|mut parent| parent.parent.take());
         }

@@ -3,9 +3,11 @@
 //! It fires what has expired and sleeps until the next. It runs no code of a user's itself: callbacks run on a thread of their
 //! own (`apart`), so that one that hangs holds up no other deadline.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::sync::{Arc, Weak};
 
+use crate::base::ordered::Ordered;
 use crate::sync::{thread, Condvar, Instant, Lazy, Mutex};
 use crate::sys;
 
@@ -16,24 +18,43 @@ pub(crate) trait Expire: Send + Sync {
 }
 
 /// Names one deadline, to take it back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct TimerKey {
-    at: Instant,
-    number: u64,
-}
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TimerKey(u64);
 
+/// What the lock guards. A leaf lock: what is taken out is fired or dropped with the lock free.
 struct Timers {
-    /// Soonest first. A leaf lock: what is taken out is fired or dropped with the lock free.
-    pending: BTreeMap<TimerKey, Weak<dyn Expire>>,
-    /// The next key's number, since two deadlines may be at the same time.
+    /// What deadlines were set for, and neither fired nor taken back, by rising number.
+    pending: Ordered<u64, Weak<dyn Expire>>,
+    /// When they fire, soonest first. Also of some that were taken back: no more than `SLACK` and those that are pending.
+    soonest: BinaryHeap<Reverse<(Instant, u64)>>,
+    /// The next key's number.
     next: u64,
     /// In which process (see `fork_generation`) the thread runs, if it does.
     running_in: Option<u32>,
 }
 
+impl Timers {
+    /// What this deadline was set for, if it is pending. It is so no more.
+    fn take(&mut self, number: u64) -> Option<Weak<dyn Expire>> {
+        let target = self.pending.remove(number);
+        // O(1) for each on average: this comes only after as many were taken out as are looked at.
+        if self.soonest.len() > 2 * self.pending.len() + SLACK {
+            let pending = &mut self.pending;
+            let mut is_pending = |number| pending.get_mut(number).is_some();
+            self.soonest
+                .retain(|Reverse((_, number))| is_pending(*number));
+        }
+        target
+    }
+}
+
+/// How many deadlines that were taken back are not worth looking for.
+const SLACK: usize = 32;
+
 static TIMERS: Lazy<Mutex<Timers>> = Lazy::new(|| {
     Mutex::new(Timers {
-        pending: BTreeMap::new(),
+        pending: Ordered::new(),
+        soonest: BinaryHeap::new(),
         next: 0,
         running_in: None,
     })
@@ -46,12 +67,12 @@ static SOONER: Lazy<Condvar> = Lazy::new(Condvar::new);
 pub(crate) fn at(at: Instant, target: Weak<dyn Expire>) -> TimerKey {
     let mut timers = TIMERS.lock();
     timers.next += 1;
-    let key = TimerKey {
-        at,
-        number: timers.next,
-    };
-    timers.pending.insert(key, target);
-    let first = timers.pending.keys().next() == Some(&key);
+    let number = timers.next;
+    let key = TimerKey(number);
+    let sooner = |Reverse(first): &Reverse<(Instant, u64)>| at < first.0;
+    let first = timers.soonest.peek().map_or(true, sooner);
+    timers.pending.insert(number, target);
+    timers.soonest.push(Reverse((at, number)));
     let here = Some(sys::fork_generation());
     if timers.running_in != here {
         match thread::spawn_for_good("sundown-timer", run) {
@@ -77,26 +98,27 @@ pub(crate) fn at(at: Instant, target: Weak<dyn Expire>) -> TimerKey {
 
 /// Takes a deadline back.
 pub(crate) fn cancel(key: TimerKey) {
-    let target = TIMERS.lock().pending.remove(&key);
-    drop(target);
+    let target = TIMERS.lock().take(key.0);
+    drop(target); // with the lock free
 }
 
 /// The timer thread. It goes on as long as the process does.
 fn run() {
     let mut timers = TIMERS.lock();
     loop {
-        match timers.pending.first_key_value().map(|(key, _)| *key) {
+        match timers.soonest.peek().map(|first| first.0) {
             None => SOONER.wait(&mut timers),
-            Some(key) if key.at <= Instant::now() => {
-                let target = timers.pending.remove(&key);
+            Some((at, number)) if at <= Instant::now() => {
+                timers.soonest.pop();
+                let target = timers.take(number);
                 drop(timers);
                 if let Some(target) = target.and_then(|target| target.upgrade()) {
                     target.expire();
                 }
                 timers = TIMERS.lock();
             }
-            Some(key) => {
-                SOONER.wait_until(&mut timers, key.at);
+            Some((at, _)) => {
+                SOONER.wait_until(&mut timers, at);
             }
         }
     }

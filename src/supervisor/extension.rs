@@ -10,7 +10,7 @@ use std::time::Duration;
 use log::Level;
 
 use super::registry::{Core, Phase, Registry};
-use super::report::{EntryKind, WorkerId};
+use super::report::EntryKind;
 use super::worker::Worker;
 use super::Supervisor;
 use crate::base::logging;
@@ -89,7 +89,7 @@ impl Supervisor {
 
 impl Core {
     /// Gives `worker` until `by` from now, or as much of that as the caps allow, if it is being waited for.
-    fn extend(&self, worker: &Worker, by: Duration) {
+    fn extend(&self, worker: &Arc<Worker>, by: Duration) {
         if !self.registry.lock().waits_for(worker) {
             return;
         }
@@ -152,6 +152,23 @@ impl Core {
     }
 }
 
+impl Worker {
+    /// What it was given, if it has asked for more time.
+    pub(super) fn extended(&self) -> Option<Extended> {
+        let progress = self.progress.lock();
+        progress.rare.as_ref()?.extended.as_deref().copied()
+    }
+
+    fn set_extended(&self, extended: Extended) {
+        self.progress.lock().rare().extended = Some(Box::new(extended));
+    }
+
+    /// Whether this end of its grace has been put off.
+    pub(super) fn is_put_off(&self, end: Instant) -> bool {
+        self.extended().is_some_and(|extended| extended.until > end)
+    }
+}
+
 impl Registry {
     /// By how much the deadline has been moved.
     fn extended(&self) -> Duration {
@@ -165,32 +182,33 @@ impl Registry {
     fn waits_for(&self, worker: &Worker) -> bool {
         let main = worker.traits.kind == EntryKind::Main;
         self.phase == Phase::Stopping
-            && (self.pending.contains(&worker.id)
-                || main && worker.told().is_none() && !self.leaving)
+            && (worker.is_pending() || main && worker.told().is_none() && !self.leaving)
     }
 
     /// Books an extension; says whether it changed anything, and whether it is to be said that it was `cut` short.
-    fn extend(&mut self, worker: &Worker, until: Instant, cut: bool) -> (bool, bool) {
+    fn extend(&mut self, worker: &Arc<Worker>, until: Instant, cut: bool) -> (bool, bool) {
         let before = worker.deadline().or(self.unextended);
         let (Some(before), true) = (before, self.waits_for(worker)) else {
             return (false, false);
         };
-        let extended = self.extensions.entry(worker.id).or_insert(Extended {
+        let old = worker.extended().unwrap_or(Extended {
             before,
             until: before,
             said: false,
         });
-        let said = extended.said;
-        extended.said |= cut;
-        let more = until > before.max(extended.until);
+        let more = until > before.max(old.until);
+        worker.set_extended(Extended {
+            before: old.before,
+            until: if more { until } else { old.until },
+            said: old.said || cut,
+        });
         if more {
-            let ended = std::mem::replace(&mut extended.until, until);
-            self.graces.remove(&(ended, worker.id));
-            self.graces.insert((until, worker.id));
+            // The grace that it had is passed over when its end comes.
+            self.add_grace(worker, until);
             worker.prolong(until);
             self.move_deadline(until);
         }
-        (more, cut && !said)
+        (more, cut && !old.said)
     }
 
     /// The shutdown goes on until then, if that is later: for those who asked, and for those who come late.
@@ -200,27 +218,23 @@ impl Registry {
         };
         if self.unextended == Some(deadline) {
             // The first time. All who are waited for keep the limit that they had; one that has asked has a later one, which counts.
-            for &id in &self.pending {
-                self.graces.insert((deadline, id));
-            }
+            self.add_grace_for_all(deadline);
         }
         self.deadline = Some(until);
     }
 
     /// The end of the time of a worker that is told at `now`, if others do not end sooner: what was the deadline before somebody
     /// asked for more, unless it is over.
-    pub(super) fn deadline_for(&self, id: WorkerId, now: Instant) -> Option<Instant> {
-        let in_time = Some(id) <= self.last_in_time;
-        let asked = self.extensions.get(&id).map(|extended| extended.until);
+    pub(super) fn deadline_for(&self, worker: &Worker, now: Instant) -> Option<Instant> {
+        let in_time = Some(worker.id) <= self.last_in_time;
         match self.unextended {
-            Some(unextended) if in_time && now < unextended => asked.or(self.unextended),
+            Some(unextended) if in_time && now < unextended => {
+                // Nobody else can ask before it is told.
+                let main = Some(worker).filter(|worker| worker.traits.kind == EntryKind::Main);
+                let asked = main.and_then(Worker::extended);
+                asked.map(|asked| asked.until).or(self.unextended)
+            }
             _ => self.deadline,
         }
-    }
-
-    /// Whether this end of a worker's grace has been put off.
-    pub(super) fn is_put_off(&self, id: WorkerId, end: Instant) -> bool {
-        let extended = self.extensions.get(&id);
-        extended.is_some_and(|extended| extended.until > end)
     }
 }

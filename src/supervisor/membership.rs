@@ -9,6 +9,7 @@ use super::registry::{next_id, ChildRecord, Closed, Core, Entry, Phase, Registry
 use super::report::{EntryKind, WorkerId};
 use super::settings::{Settings, Strategy};
 use super::worker::Worker;
+use crate::base::sort::sort_by_key;
 use crate::stop::StopSource;
 use crate::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use crate::sync::{Condvar, Instant, Mutex, MutexGuard, OnceCell};
@@ -200,13 +201,15 @@ impl Core {
     }
 
     /// Forgets a worker whose thread could not be started, wherever the shutdown may have put it meanwhile.
-    pub(crate) fn undo_spawn(&self, id: WorkerId) {
+    pub(crate) fn undo_spawn(&self, worker: &Worker) {
         let removed; // dropped when the lock is free
         {
             let mut registry = self.registry.lock();
-            let untold = registry.untold.remove(id);
-            registry.pending.remove(&id);
-            let told = registry.told.iter().position(|told| told.entry.id() == id);
+            let untold = registry.untold.remove(worker.id);
+            registry.wait_no_more_for(worker);
+            registry.forget_graces_of(worker);
+            let mut told = registry.told.iter();
+            let told = told.position(|told| told.entry.id() == worker.id);
             let told = told.map(|at| Arc::make_mut(&mut registry.told).remove(at));
             removed = (untold, told);
         }
@@ -240,11 +243,11 @@ impl Core {
         {
             let mut registry = self.registry.lock();
             if registry.phase == Phase::Running {
-                removed = (registry.untold.remove(worker.id), None);
+                removed = registry.untold.remove(worker.id);
             } else {
                 // The record stays until it has been joined and reported.
-                removed = (None, registry.left_behind.remove(&worker.id));
-                rouse = registry.pending.remove(&worker.id) && registry.pending.is_empty();
+                removed = registry.left_behind.remove(worker.id);
+                rouse = registry.wait_no_more_for(worker) && registry.pending == 0;
             }
         }
         if rouse {
@@ -257,7 +260,7 @@ impl Core {
     pub(crate) fn exclude(&self, worker: &Worker) {
         let mut registry = self.registry.lock();
         worker.set_caller();
-        let rouse = registry.pending.remove(&worker.id);
+        let rouse = registry.wait_no_more_for(worker);
         drop(registry);
         if rouse {
             self.changed.notify_all();
@@ -276,7 +279,7 @@ impl Core {
             let (untold, rouse) = {
                 let mut registry = self.registry.lock();
                 let untold = registry.untold.remove(main.id);
-                (untold, registry.pending.remove(&main.id))
+                (untold, registry.wait_no_more_for(&main))
             };
             drop(untold); // with the lock free
             if rouse {
@@ -303,22 +306,25 @@ impl Core {
         {
             let mut registry = self.registry.lock();
             let told = std::mem::take(&mut registry.told);
-            for told in told.iter() {
-                if let Entry::Worker(worker) = &told.entry {
-                    // Under the lock that `leave` takes after it is gone: so it is not added after it has left.
-                    if !worker.is_gone() && worker.traits.kind != EntryKind::Main {
-                        registry.left_behind.insert(worker.id, Arc::clone(worker));
-                    }
-                }
+            // Under the lock that `leave` takes after it is gone: so none is added after it has left.
+            let is_left = |entry: &&Entry| match entry {
+                Entry::Worker(worker) => !worker.is_gone() && worker.traits.kind != EntryKind::Main,
+                Entry::Hook(_) | Entry::Child(_) => false,
+            };
+            let mut left: Vec<&Entry> = told.iter().map(|told| &told.entry).collect();
+            left.retain(is_left);
+            sort_by_key(&mut left, |entry| (entry.id().0.get(), 0));
+            for entry in left {
+                registry.left_behind.insert(entry.id(), entry.clone());
             }
             kept = (
+                std::mem::take(&mut registry.graces),
                 told,
                 std::mem::take(&mut registry.exit_hooks_run),
                 std::mem::take(&mut registry.late_children),
                 registry.keep.take(),
                 registry.tripped.take(),
             );
-            registry.graces.clear();
         }
         drop(kept);
     }

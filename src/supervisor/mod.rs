@@ -18,7 +18,7 @@ mod membership;
 mod news;
 mod observers;
 pub(crate) mod on_signal;
-mod ordered;
+mod pending;
 pub(crate) mod registry;
 mod report;
 mod report_entry;
@@ -59,6 +59,7 @@ pub(crate) use telling::{tell_worker, TimeLimit};
 use registry::{Core, Entry};
 use worker::{Critical, Worker};
 
+use crate::base::sort::sort_by_key;
 use crate::stop::StopToken;
 use crate::sync::atomic::Ordering;
 use crate::sync::Instant;
@@ -225,7 +226,7 @@ impl Supervisor {
     pub fn workers(&self) -> Vec<WorkerInfo> {
         let mut workers = Vec::new();
         collect_workers(&self.core, &mut workers);
-        workers.sort_by_key(|worker| worker.id);
+        sort_by_key(&mut workers, |worker| (worker.id.0.get(), 0));
         workers
     }
 
@@ -267,9 +268,8 @@ fn collect_workers(core: &Core, into: &mut Vec<WorkerInfo>) {
     {
         let registry = core.registry.lock();
         let told = registry.told.iter().map(|told| &told.entry);
-        let left = registry.left_behind.values().cloned().map(Entry::Worker);
-        let left: Vec<Entry> = left.collect();
-        for entry in told.chain(registry.untold.values()).chain(&left) {
+        let left = registry.left_behind.values();
+        for entry in told.chain(registry.untold.values()).chain(left) {
             match entry {
                 Entry::Worker(worker) => {
                     if worker.is_gone() || worker.traits.kind == EntryKind::Main {

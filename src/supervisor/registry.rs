@@ -13,7 +13,7 @@
 //! supervisor; nothing of a user's is called or dropped. What is removed is dropped after the lock is free.
 
 use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BinaryHeap;
 use std::num::NonZeroU64;
 use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,15 +22,15 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 
-use super::extension::Extended;
 use super::hook::HookRecord;
 use super::observers::Observers;
-use super::ordered::Ordered;
+use super::pending::Grace;
 use super::report::{ShutdownReport, WorkerId};
 use super::settings::{ExitStyle, Order, Settings};
 use super::straggler::{Straggler, LOOK_LIMIT};
 use super::worker::Worker;
 use crate::base::cause::Cause;
+use crate::base::ordered::Ordered;
 use crate::stop::{Stop, StopReason, StopSource, Tripped};
 use crate::sync::atomic::{AtomicBool, AtomicU8};
 use crate::sync::{Condvar, Instant, Mutex, OnceCell};
@@ -126,37 +126,32 @@ pub(crate) struct Registry {
     pub(crate) unextended: Option<Instant>,
     /// The latest that the deadline can be moved to.
     pub(crate) latest: Option<Instant>,
-    /// Who has asked for more time.
-    pub(crate) extensions: BTreeMap<WorkerId, Extended>,
     /// Whoever asked for the shutdown ends the process itself, or is `main` and decides what follows.
     pub(crate) by_leaver: bool,
     /// `main` is on its way out, or some thread is exiting the process.
     pub(crate) leaving: bool,
     /// Not told yet, by sequence number.
-    pub(crate) untold: Ordered<Entry>,
+    pub(crate) untold: Ordered<WorkerId, Entry>,
     /// Told, in that order. Shared, so that a report is made from it without the lock and without copying it: changed with
     /// `make_mut`, which copies only if a report is being made just now.
     pub(crate) told: Arc<Vec<Told>>,
-    /// Told workers that are still waited for.
-    pub(crate) pending: BTreeSet<WorkerId>,
-    /// When pending workers are given up that are so before the deadline, soonest first. May name some that are pending no more.
-    pub(crate) graces: BTreeSet<(Instant, WorkerId)>,
-    /// Workers that were still running when their grace was over, or whose thread would not be joined; and when they were given up.
-    pub(crate) overdue: BTreeMap<WorkerId, Instant>,
-    /// Workers of which the observers know that their time is up.
-    pub(super) stragglers: BTreeSet<WorkerId>,
-    /// What a look at the stragglers has found, for the report.
-    pub(crate) looked_at: BTreeMap<WorkerId, Arc<Straggler>>,
+    /// How many of the told workers are still waited for: those that stand so (`pending.rs`).
+    pub(super) pending: usize,
+    /// When pending workers are given up that are so before the deadline, soonest first. May name some that are pending no more, or
+    /// that were given more time.
+    pub(super) graces: BinaryHeap<Grace>,
+    /// What a look at the stragglers has found, for the report; by number.
+    pub(super) looked_at: Vec<Arc<Straggler>>,
     /// How much longer looking may take, for this supervisor and all that are nested in it.
     pub(crate) look_limit: Duration,
     /// Workers that the shutdown left behind, until they end.
-    pub(crate) left_behind: BTreeMap<WorkerId, Arc<Worker>>,
+    pub(crate) left_behind: Ordered<WorkerId, Entry>,
     /// Nested supervisors that were made while this one was stopping. They are told at once, and closed last.
     pub(crate) late_children: Vec<Arc<ChildRecord>>,
     /// A nested supervisor that was made late stays open until its parent (or its own `shutdown`) sets this.
     pub(crate) held_open: bool,
     /// The `on_exit` hooks that have not run, by sequence number.
-    pub(crate) exit_hooks: Ordered<Arc<HookRecord>>,
+    pub(crate) exit_hooks: Ordered<WorkerId, Arc<HookRecord>>,
     /// No more `on_exit` hooks are taken: the last has been started.
     pub(crate) exit_hooks_over: bool,
     /// When the first `on_exit` hook was started.
@@ -210,18 +205,15 @@ impl Registry {
             deadline: None,
             unextended: None,
             latest: None,
-            extensions: BTreeMap::new(),
             by_leaver: false,
             leaving: false,
             untold: Ordered::new(),
             told: Arc::default(),
-            pending: BTreeSet::new(),
-            graces: BTreeSet::new(),
-            overdue: BTreeMap::new(),
-            stragglers: BTreeSet::new(),
-            looked_at: BTreeMap::new(),
+            pending: 0,
+            graces: BinaryHeap::new(),
+            looked_at: Vec::new(),
             look_limit: LOOK_LIMIT,
-            left_behind: BTreeMap::new(),
+            left_behind: Ordered::new(),
             late_children: Vec::new(),
             held_open,
             exit_hooks: Ordered::new(),
@@ -241,7 +233,7 @@ impl Registry {
     /// Whether the next entry may be told: one by one, only when the one before is no longer waited for. Late entries are told
     /// at once, since whoever is waited for may be waiting for them.
     pub(super) fn may_tell(&self) -> bool {
-        let one_by_one = self.settings.order == Order::OneByOne && !self.pending.is_empty();
+        let one_by_one = self.settings.order == Order::OneByOne && self.pending > 0;
         !one_by_one || self.untold.newest() > self.last_in_time
     }
 
@@ -281,7 +273,7 @@ impl Registry {
     pub(super) fn count_cpu(&self) {
         for told in self.told.iter() {
             if let Entry::Worker(worker) = &told.entry {
-                if self.pending.contains(&worker.id) {
+                if worker.is_pending() {
                     worker.trace.count_cpu();
                 }
             }
@@ -300,7 +292,7 @@ impl Registry {
         let cause = self.cause.clone().unwrap_or(Cause::Requested);
         Stop {
             reason: StopReason::Shutdown(cause),
-            deadline: [self.deadline_for(worker.id, now), end]
+            deadline: [self.deadline_for(worker, now), end]
                 .into_iter()
                 .flatten()
                 .min(),

@@ -1,7 +1,6 @@
 //! From a record to its line in the report.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::registry::{Entry, Told};
 use super::report::{CallbackFault, EntryKind, EntryReport, Outcome, Rare};
@@ -9,22 +8,20 @@ use super::straggler::Straggler;
 use super::worker::{End, Worker};
 use crate::sync::Instant;
 
-/// Adds what is to be said of `told`; a nested supervisor is followed by its own entries. `late`: when it was given up, before the
-/// deadline.
+/// Adds what is to be said of `told`; a nested supervisor is followed by its own entries. `straggler`: what a look at it has found.
 pub(super) fn push(
     entries: &mut Vec<EntryReport>,
     told: &Told,
     began: Instant,
-    late: Option<Instant>,
-    extended: Option<Duration>,
-    looked_at: Option<&Arc<Straggler>>,
+    straggler: Option<Arc<Straggler>>,
 ) {
-    let straggler = looked_at.cloned();
     let told_after = told.at.saturating_duration_since(began);
     match &told.entry {
         Entry::Worker(worker) => {
             let (callback, mut fault) = worker.callback.account();
             let restarts = worker.restarts();
+            let late = worker.given_up();
+            let extended = worker.extended().map(|extended| extended.by());
             if worker.token_hangs() {
                 fault = fault.or(Some(CallbackFault::Hung));
             }
@@ -44,7 +41,7 @@ pub(super) fn push(
                 rare: Rare {
                     fault,
                     note: worker.note(),
-                    extended,
+                    extended: extended.filter(|by| !by.is_zero()),
                     restarts: restarts.count,
                     last_failure: restarts.last_failure,
                     straggler,
@@ -75,7 +72,6 @@ pub(super) fn push(
                 waited: callback.unwrap_or_else(|| told.at.elapsed()),
                 rare: Rare {
                     fault,
-                    extended,
                     straggler,
                     ..Rare::default()
                 }
@@ -104,11 +100,7 @@ pub(super) fn push(
                 callback: None,
                 told: told_after,
                 waited: report.elapsed(),
-                rare: Rare {
-                    extended,
-                    ..Rare::default()
-                }
-                .boxed(),
+                rare: Rare::default().boxed(),
             });
             entries.extend(report.entries().iter().cloned().map(|mut entry| {
                 entry.told += told_after;

@@ -1,6 +1,7 @@
 //! The report as an operator reads it: a summary, then a line for each entry, stuck and slow first.
 
 use super::report::{CallbackFault, EntryReport, Outcome, ShutdownReport};
+use crate::base::sort::sort_by_key;
 use crate::base::text::{Printable, Short};
 use std::fmt;
 
@@ -31,8 +32,8 @@ impl fmt::Display for ShutdownReport {
             write!(f, "\n  then      {cause}")?;
         }
         let mut sorted: Vec<&EntryReport> = entries.iter().collect();
-        // Stable: entries of one rank and one duration stay in the order in which they were told.
-        sorted.sort_by_key(|e| (rank(e), std::cmp::Reverse(slowness(e))));
+        // Entries of one rank and one duration stay in the order in which they were told.
+        sort_by_key(&mut sorted, |e| (rank(e), u64::MAX - slowness(e)));
         for entry in sorted {
             write!(f, "\n  {}", Line(entry))?;
             if let Some(straggler) = entry.straggler() {
@@ -67,7 +68,7 @@ fn failed(entry: &EntryReport) -> bool {
 const INDENT: &str = "            ";
 
 /// What catches the eye first.
-fn rank(entry: &EntryReport) -> u8 {
+fn rank(entry: &EntryReport) -> u64 {
     match (entry.is_straggler(), entry.is_clean()) {
         (true, _) => 0,
         (false, false) => 1,
@@ -76,9 +77,9 @@ fn rank(entry: &EntryReport) -> u8 {
 }
 
 /// What an entry cost the shutdown, in hundredths of a second: what took less was no wait to speak of, and stays in order.
-fn slowness(entry: &EntryReport) -> u128 {
+fn slowness(entry: &EntryReport) -> u64 {
     let cost = entry.waited().max(entry.callback().unwrap_or_default());
-    cost.as_millis() / 10
+    u64::try_from(cost.as_millis() / 10).unwrap_or(u64::MAX)
 }
 
 /// One entry: state in a column, then who it is, then what happened.

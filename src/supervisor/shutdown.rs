@@ -4,7 +4,6 @@
 //! watches (`walk`), unless there is none to run. All waiting is bounded by the deadline and, past it, by one callback's limit
 //! for each of the two kinds of callbacks.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +11,9 @@ use log::Level;
 
 use super::current;
 use super::event::{self, EventKind};
-use super::extension::Extended;
-use super::registry::{Core, Entry, Phase, Registry};
-use super::report::{EntryReport, Outcome, ShutdownReport, WorkerId};
+use super::registry::{Core, Entry, Phase};
+use super::report::ShutdownReport;
+use super::straggler::straggler_among;
 use super::telling::ExitHooks;
 use super::waits::waiting_for_shutdown;
 use super::walk::walk;
@@ -174,7 +173,7 @@ impl Core {
             if registry.phase == Phase::Closed {
                 return true;
             }
-            if registry.pending.is_empty() && !registry.held_open {
+            if registry.pending == 0 && !registry.held_open {
                 if let Some(child) = registry.late_children.pop() {
                     drop(registry);
                     self.shut_down_child(&child);
@@ -187,34 +186,18 @@ impl Core {
             if registry.is_late(now) {
                 // Nobody registers any more; what is untold is told, and nothing is waited for.
                 self.set_phase(&mut registry, Phase::Closed);
-                let late = std::mem::take(&mut registry.pending);
-                self.announce_stragglers(&mut registry, late);
+                registry.give_up_all();
                 continue;
             }
-            let mut late = BTreeSet::new();
-            while let Some(&(end, id)) = registry.graces.iter().next() {
-                if end > now {
-                    break;
-                }
-                registry.graces.remove(&(end, id));
-                if registry.is_put_off(id, end) {
-                    continue;
-                }
-                if registry.pending.remove(&id) {
-                    registry.overdue.insert(id, end);
-                    late.insert(id);
-                }
-            }
-            self.announce_stragglers(&mut registry, late);
-            if registry.pending.is_empty() && !registry.held_open {
+            registry.end_graces(now);
+            if registry.pending == 0 && !registry.held_open {
                 continue;
             }
             if count_cpu_at.is_some_and(|at| at <= now) {
                 count_cpu_at = None;
                 registry.count_cpu();
             }
-            let next = registry.graces.iter().next().map(|&(end, _)| end);
-            let limits = [next, registry.deadline, count_cpu_at];
+            let limits = [registry.next_grace(), registry.deadline, count_cpu_at];
             match limits.into_iter().flatten().min() {
                 Some(limit) => {
                     self.changed.wait_until(&mut registry, limit);
@@ -222,21 +205,6 @@ impl Core {
                 None => self.changed.wait(&mut registry),
             }
         }
-    }
-
-    /// These workers' time is up. Under the registry's lock, so that whoever leaves just now does so before or after it.
-    fn announce_stragglers(&self, registry: &mut Registry, mut late: BTreeSet<WorkerId>) {
-        late.retain(|id| !registry.stragglers.contains(id));
-        if late.is_empty() {
-            return;
-        }
-        let told = registry.told.iter().map(|told| &told.entry);
-        for entry in told.filter(|entry| late.contains(&entry.id())) {
-            if let Entry::Worker(worker) = entry {
-                worker.announce(Level::Warn, || EventKind::Straggler);
-            }
-        }
-        registry.stragglers.append(&mut late);
     }
 
     /// Joins the threads of all who are gone, newest first.
@@ -255,8 +223,7 @@ impl Core {
         let limit = deadline.map(|deadline| deadline.max(moment));
         for worker in gone {
             if !worker.collect(limit) {
-                let given_up = Instant::now();
-                self.registry.lock().overdue.insert(worker.id, given_up);
+                worker.give_up(Instant::now());
             }
         }
     }
@@ -278,10 +245,7 @@ impl Core {
             true => Level::Info,
             false => Level::Error,
         };
-        // Who was told only past the deadline has not been waited for at all.
-        let stuck = |entry: &&EntryReport| *entry.outcome() == Outcome::Straggler;
-        let stuck = report.entries().iter().filter(stuck).map(EntryReport::id);
-        self.announce_stragglers(&mut self.registry.lock(), stuck.collect());
+        self.registry.lock().announce_stragglers_of(&report);
         self.observers
             .announce_own(level, || EventKind::ShutdownEnded(report.clone()));
         self.observers.close();
@@ -315,13 +279,11 @@ impl Core {
 
     fn report(&self, complete: bool) -> ShutdownReport {
         // Copied out, so that no worker that ends meanwhile waits for it. Child reports are taken with no lock held.
-        let (told, hooks, overdue, extensions, looked_at, began, cause, mut secondary) = {
+        let (told, hooks, looked_at, began, cause, mut secondary) = {
             let registry = self.registry.lock();
             (
                 Arc::clone(&registry.told),
                 registry.exit_hooks_run.clone(),
-                registry.overdue.clone(),
-                registry.extensions.clone(),
                 registry.looked_at.clone(),
                 registry.began,
                 registry.cause.clone(),
@@ -331,11 +293,8 @@ impl Core {
         let began = began.unwrap_or_else(Instant::now);
         let mut entries = Vec::with_capacity(told.len() + hooks.len());
         for told in told.iter().chain(&hooks) {
-            let late = overdue.get(&told.entry.id()).copied();
-            let extended = extensions.get(&told.entry.id());
-            let extended = extended.map(Extended::by).filter(|by| !by.is_zero());
-            let looked_at = looked_at.get(&told.entry.id());
-            super::report_entry::push(&mut entries, told, began, late, extended, looked_at);
+            let straggler = straggler_among(&looked_at, told.entry.id());
+            super::report_entry::push(&mut entries, told, began, straggler);
             if let Some(child) = &told.child {
                 secondary.extend_from_slice(child.secondary());
             }

@@ -4,7 +4,6 @@
 //! while the threads still hang where they hang; who looks at the threads is decided in `seams`.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +13,7 @@ use super::hook::HookRecord;
 use super::registry::{Core, Entry, Told};
 use super::report::{CallbackFault, EntryKind, WorkerId};
 use super::worker::Worker;
+use crate::base::sort::sort_by_key;
 use crate::seams;
 use crate::sync::Instant;
 
@@ -302,10 +302,10 @@ impl Straggler {
         }
     }
 
-    fn of(told: &Told, overdue: &BTreeMap<WorkerId, Instant>) -> Option<Straggler> {
+    fn of(told: &Told) -> Option<Straggler> {
         match &told.entry {
             Entry::Worker(worker) => {
-                let itself = is_stuck(worker, overdue) && !worker.is_gone();
+                let itself = is_stuck(worker) && !worker.is_gone();
                 Some(Straggler::of_worker(worker, itself))
             }
             Entry::Hook(hook) => Some(Straggler::of_hook(hook, told.at)),
@@ -315,19 +315,28 @@ impl Straggler {
 }
 
 /// Whether the report will have it as a straggler, in one way or the other. Cheap: asked of every entry of every shutdown.
-fn is_straggler(told: &Told, overdue: &BTreeMap<WorkerId, Instant>) -> bool {
+fn is_straggler(told: &Told) -> bool {
     match &told.entry {
         Entry::Worker(worker) => {
-            is_stuck(worker, overdue) || worker.callback.is_hung() || worker.token_hangs()
+            is_stuck(worker) || worker.callback.is_hung() || worker.token_hangs()
         }
         Entry::Hook(hook) => hook.callback.is_hung(),
         Entry::Child(_) => false, // its own shutdown looks after those in it
     }
 }
 
-fn is_stuck(worker: &Worker, overdue: &BTreeMap<WorkerId, Instant>) -> bool {
+fn is_stuck(worker: &Worker) -> bool {
     let left = worker.is_gone() || worker.is_caller() || worker.traits.daemon;
-    !left || overdue.contains_key(&worker.id)
+    !left || worker.given_up().is_some()
+}
+
+/// The record of this one among these, which are sorted by number.
+pub(super) fn straggler_among(
+    stragglers: &[Arc<Straggler>],
+    id: WorkerId,
+) -> Option<Arc<Straggler>> {
+    let at = stragglers.binary_search_by_key(&id, |straggler| straggler.id);
+    at.ok().map(|at| Arc::clone(&stragglers[at]))
 }
 
 impl CallbackState {
@@ -348,23 +357,17 @@ impl Core {
     /// Has a look taken at each straggler that was not looked at yet, for as long as is left for that. The records wait for the
     /// report.
     pub(super) fn look_at_stragglers(self: &Arc<Core>) {
-        let (told, overdue) = {
+        let told: Vec<Told> = {
             let registry = self.registry.lock();
             let told = registry.told.iter().chain(&registry.exit_hooks_run);
-            let new = told.filter(|told| {
-                is_straggler(told, &registry.overdue)
-                    && !registry.looked_at.contains_key(&told.entry.id())
-            });
-            let new: Vec<Told> = new.cloned().collect();
-            if new.is_empty() {
-                return;
-            }
-            (new, registry.overdue.clone())
+            let known = |told: &Told| straggler_among(&registry.looked_at, told.entry.id());
+            let new = told.filter(|told| is_straggler(told) && known(told).is_none());
+            new.cloned().collect()
         };
-        let stragglers: Vec<_> = told
-            .iter()
-            .filter_map(|told| Straggler::of(told, &overdue))
-            .collect();
+        if told.is_empty() {
+            return;
+        }
+        let stragglers: Vec<_> = told.iter().filter_map(Straggler::of).collect();
         let root = self.root();
         let limit = root.registry.lock().look_limit;
         let began = Instant::now();
@@ -378,9 +381,11 @@ impl Core {
             // With stacks a look may take half a second, which the report counts as well.
             found.age = found.age.map(|age| age + took);
             found.told = found.told.map(|told| told + took);
-            (found.id, Arc::new(found))
+            Arc::new(found)
         });
-        self.registry.lock().looked_at.extend(found);
+        let mut registry = self.registry.lock();
+        registry.looked_at.extend(found);
+        sort_by_key(&mut registry.looked_at, |found| (found.id.0.get(), 0));
     }
 
     /// The supervisor that this one is nested in and that is nested in none itself.

@@ -61,7 +61,7 @@ impl Core {
         if !registry.may_tell() {
             return None;
         }
-        let (id, entry) = registry.untold.pop_newest()?;
+        let (_, entry) = registry.untold.pop_newest()?;
         if registry.phase == Phase::Stopping && registry.is_late(now) {
             // Else workers that spawn workers would keep us telling them for ever.
             self.set_phase(&mut registry, Phase::Closed);
@@ -79,11 +79,11 @@ impl Core {
                 let gone = worker.is_gone() && !worker.callback.is_running();
                 let left = worker.traits.daemon || gone || worker.is_caller();
                 if reported && !left && registry.phase == Phase::Stopping {
-                    registry.pending.insert(id);
+                    registry.wait_for(worker);
                     // The whole shutdown's end is watched anyway.
                     let end = stop.as_ref().and_then(|stop| stop.deadline);
                     if let Some(end) = end.filter(|_| end != registry.deadline) {
-                        registry.graces.insert((end, id));
+                        registry.add_grace(worker, end);
                     }
                 }
             }

@@ -53,11 +53,9 @@ fn find(core: &Core, id: WorkerId) -> Option<Arc<Worker>> {
             return None;
         }
         let registry = core.registry.lock();
-        if let Some(worker) = registry.left_behind.get(&id) {
-            return Some(Arc::clone(worker));
-        }
         let told = registry.told.iter().map(|told| &told.entry);
-        for entry in told.chain(registry.untold.values()) {
+        let left = registry.left_behind.values();
+        for entry in left.chain(told).chain(registry.untold.values()) {
             match entry {
                 Entry::Worker(worker) if worker.id == id => return Some(Arc::clone(worker)),
                 Entry::Child(child) => cores.extend(child.core.upgrade()),

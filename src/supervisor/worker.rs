@@ -9,9 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::callback::{Callback, Job};
+use super::extension::Extended;
 use super::joining::Native;
 use super::news::Restarts;
 use super::observers::Observers;
+use super::pending::Standing;
 use super::report::{EntryKind, Note, WorkerId};
 use super::told::Told;
 use super::trace::Trace;
@@ -66,6 +68,8 @@ pub(crate) struct Worker {
     caller: AtomicBool,
     /// Its closure has returned and the value is stored.
     finished: AtomicBool,
+    /// Whether the shutdown waits for it.
+    pub(super) standing: Standing,
     pub(super) progress: Mutex<Progress>,
     /// Who is told what happens to it.
     pub(super) observers: Arc<Observers>,
@@ -104,6 +108,10 @@ pub(super) struct Rare {
     note: Option<Note>,
     /// Sooner than what it is about to be told: the deadline was moved meanwhile.
     pub(super) cap: Option<Instant>,
+    /// What it was given when it asked for more time. Boxed, as most that have one of these have not asked.
+    pub(super) extended: Option<Box<Extended>>,
+    /// When its grace was over, or its thread would not be joined.
+    given_up: Option<Instant>,
     /// The timer of its time limit, and what that calls.
     timer: Option<(TimerKey, Arc<dyn Expire>)>,
 }
@@ -154,6 +162,7 @@ impl Worker {
             began: Instant::now(),
             caller: AtomicBool::new(false),
             finished: AtomicBool::new(false),
+            standing: Standing::default(),
             progress: Mutex::new(Progress {
                 thread,
                 told: None,
@@ -225,6 +234,17 @@ impl Worker {
         // Release: pairs with `is_finished`, so that who sees true finds the value.
         self.finished.store(true, Ordering::Release);
         outcome
+    }
+
+    /// It is waited for no longer: since `at` it is a straggler, also if it comes to its end after that.
+    pub(super) fn give_up(&self, at: Instant) {
+        self.progress.lock().rare().given_up = Some(at);
+    }
+
+    /// When it was given up before the deadline, or because its thread would not be joined.
+    pub(super) fn given_up(&self) -> Option<Instant> {
+        let progress = self.progress.lock();
+        progress.rare.as_ref().and_then(|rare| rare.given_up)
     }
 
     /// What it wants said of itself in the report; the last one counts.

@@ -13,7 +13,7 @@ use crate::base::restart::When;
 use crate::stop::timer::{self, Expire};
 use crate::supervisor::registry::Core;
 use crate::supervisor::worker::{End, Traits, Worker};
-use crate::supervisor::{current, roots, EntryKind, Job, TimeLimit, WorkerId};
+use crate::supervisor::{current, roots, EntryKind, Job, TimeLimit};
 use crate::sync::{mpsc, thread};
 use crate::sys::{os_thread_of, ThreadIdent};
 
@@ -42,7 +42,7 @@ impl Builder {
         let time_limit = self.time_limit;
         let (builder, core, record) = self.parts(EntryKind::Scoped, Location::caller());
         let worker = record.register(&core)?;
-        let started = Undo::new(&core, worker.id);
+        let started = Undo::new(&core, &worker);
         let (theirs, home) = (Arc::clone(&worker), Arc::clone(&core));
         let handle = builder.spawn_scoped(scope.std(), move || {
             current::sit_as_worker(Arc::clone(&home), Arc::clone(&theirs));
@@ -124,7 +124,7 @@ impl Builder {
         let time_limit = self.time_limit;
         let (builder, core, record) = self.parts(kind, location);
         let worker = record.register(&core)?;
-        let started = Undo::new(&core, worker.id);
+        let started = Undo::new(&core, &worker);
         let (theirs, home) = (Arc::clone(&worker), Arc::clone(&core));
         let thread = builder.spawn(move || {
             current::sit_as_worker(Arc::clone(&home), Arc::clone(&theirs));
@@ -250,12 +250,12 @@ fn limit_time(core: &Arc<Core>, worker: &Arc<Worker>, limit: Option<Duration>) {
 /// Takes the registration back when the thread could not be started, by an error or by a panic.
 struct Undo<'a> {
     core: &'a Core,
-    id: WorkerId,
+    worker: &'a Worker,
 }
 
 impl<'a> Undo<'a> {
-    fn new(core: &'a Core, id: WorkerId) -> Undo<'a> {
-        Undo { core, id }
+    fn new(core: &'a Core, worker: &'a Worker) -> Undo<'a> {
+        Undo { core, worker }
     }
 
     fn succeeded(self) {
@@ -265,6 +265,6 @@ impl<'a> Undo<'a> {
 
 impl Drop for Undo<'_> {
     fn drop(&mut self) {
-        self.core.undo_spawn(self.id);
+        self.core.undo_spawn(self.worker);
     }
 }

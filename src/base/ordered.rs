@@ -3,13 +3,11 @@
 
 use std::collections::VecDeque;
 
-use super::report::WorkerId;
-
 /// A map whose keys are inserted in rising order.
-pub(crate) struct Ordered<T> {
+pub(crate) struct Ordered<K, T> {
     /// By rising number; `None` where something was removed. Neither end is such a gap, and there are no more gaps than
     /// `SLACK` and the entries that are there.
-    slots: VecDeque<(WorkerId, Option<T>)>,
+    slots: VecDeque<(K, Option<T>)>,
     /// How many entries are there.
     live: usize,
 }
@@ -17,8 +15,8 @@ pub(crate) struct Ordered<T> {
 /// How many gaps are not worth closing.
 const SLACK: usize = 32;
 
-impl<T> Ordered<T> {
-    pub(crate) const fn new() -> Ordered<T> {
+impl<K: Copy + Ord, T> Ordered<K, T> {
+    pub(crate) const fn new() -> Ordered<K, T> {
         Ordered {
             slots: VecDeque::new(),
             live: 0,
@@ -26,7 +24,7 @@ impl<T> Ordered<T> {
     }
 
     /// Adds what has a newer number than all that is there; or an older one, which is `main`'s.
-    pub(crate) fn insert(&mut self, id: WorkerId, entry: T) {
+    pub(crate) fn insert(&mut self, id: K, entry: T) {
         let slot = (id, Some(entry));
         match self.slots.front() {
             Some((oldest, _)) if id < *oldest => self.slots.push_front(slot),
@@ -38,19 +36,27 @@ impl<T> Ordered<T> {
         self.live += 1;
     }
 
-    pub(crate) fn remove(&mut self, id: WorkerId) -> Option<T> {
+    pub(crate) fn remove(&mut self, id: K) -> Option<T> {
         if self.newest() == Some(id) {
             return self.pop_newest().map(|(_, entry)| entry); // as most do that are joined soon
         }
-        let at = self.slots.binary_search_by_key(&id, |slot| slot.0).ok()?;
-        let entry = self.slots[at].1.take()?;
+        let entry = self.slot(id)?.take()?;
         self.live -= 1;
         self.close_gaps();
         Some(entry)
     }
 
+    pub(crate) fn get_mut(&mut self, id: K) -> Option<&mut T> {
+        self.slot(id)?.as_mut()
+    }
+
+    fn slot(&mut self, id: K) -> Option<&mut Option<T>> {
+        let at = self.slots.binary_search_by_key(&id, |slot| slot.0).ok()?;
+        Some(&mut self.slots[at].1)
+    }
+
     /// Takes the newest out.
-    pub(crate) fn pop_newest(&mut self) -> Option<(WorkerId, T)> {
+    pub(crate) fn pop_newest(&mut self) -> Option<(K, T)> {
         let (id, entry) = self.slots.pop_back()?;
         self.live -= 1;
         self.close_gaps();
@@ -58,8 +64,17 @@ impl<T> Ordered<T> {
         entry.map(|entry| (id, entry))
     }
 
+    /// Takes the oldest out.
+    pub(crate) fn pop_oldest(&mut self) -> Option<(K, T)> {
+        let (id, entry) = self.slots.pop_front()?;
+        self.live -= 1;
+        self.close_gaps();
+        // The first slot is no gap.
+        entry.map(|entry| (id, entry))
+    }
+
     /// The newest number.
-    pub(crate) fn newest(&self) -> Option<WorkerId> {
+    pub(crate) fn newest(&self) -> Option<K> {
         self.slots.back().map(|slot| slot.0)
     }
 
@@ -98,13 +113,8 @@ impl<T> Ordered<T> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::num::NonZeroU64;
 
     use super::*;
-
-    fn id(number: u64) -> WorkerId {
-        WorkerId(NonZeroU64::new(number).unwrap())
-    }
 
     /// Against a tree, through every kind of removal: at both ends, in the middle, of all, of what is not there.
     #[test]
@@ -120,20 +130,24 @@ mod tests {
             match pick % 8 {
                 // More of one kind for a while, so that it grows and shrinks.
                 0..=2 => {
-                    ordered.insert(id(next), next);
-                    tree.insert(id(next), next);
+                    ordered.insert(next, next);
+                    tree.insert(next, next);
                     next += 1;
                 }
                 3 if round / 2_000 % 2 == 1 => {
                     assert_eq!(ordered.pop_newest(), tree.pop_last());
                 }
+                4 if round / 2_000 % 2 == 1 => {
+                    assert_eq!(ordered.pop_oldest(), tree.pop_first());
+                }
                 _ if round / 2_000 % 2 == 0 && pick % 8 < 6 => {
-                    ordered.insert(id(next), next);
-                    tree.insert(id(next), next);
+                    ordered.insert(next, next);
+                    tree.insert(next, next);
                     next += 1;
                 }
                 _ => {
-                    let which = id(1 + pick % next);
+                    let which = 1 + pick % next;
+                    assert_eq!(ordered.get_mut(which), tree.get_mut(&which));
                     assert_eq!(ordered.remove(which), tree.remove(&which));
                 }
             }
@@ -153,10 +167,10 @@ mod tests {
     #[test]
     fn main_is_the_oldest_however_late_it_comes() {
         let mut ordered = Ordered::new();
-        ordered.insert(id(5), 'b');
-        ordered.insert(id(1), 'a');
-        ordered.insert(id(6), 'c');
+        ordered.insert(5, 'b');
+        ordered.insert(1, 'a');
+        ordered.insert(6, 'c');
         assert!(ordered.values().eq(&['a', 'b', 'c']));
-        assert_eq!(ordered.remove(id(1)), Some('a'));
+        assert_eq!(ordered.remove(1), Some('a'));
     }
 }
