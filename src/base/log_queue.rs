@@ -110,6 +110,8 @@ pub(crate) fn post(line: Line) {
         lines.logged_in.replace(here).is_none()
     };
     if start {
+        // Boxed, as in `base::apart`; a real one also in a model.
+        let log_all: Box<dyn FnOnce() + Send> = Box::new(log_all);
         let started = std::thread::Builder::new()
             .name("sundown-log".into())
             .spawn(log_all);

@@ -5,6 +5,7 @@ pub(crate) mod apart;
 pub(crate) mod cause;
 pub(crate) mod log_queue;
 pub(crate) mod logging;
+pub(crate) mod mailbox;
 pub(crate) mod ordered;
 pub(crate) mod panics;
 pub(crate) mod restart;

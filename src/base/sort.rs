@@ -7,21 +7,36 @@ use std::collections::BinaryHeap;
 pub(crate) type Key = (u64, u64);
 
 /// Sorts by a key, lowest first. What is equal stays in order.
-pub(crate) fn sort_by_key<T>(items: &mut Vec<T>, key: impl FnMut(&T) -> Key) {
+pub(crate) fn sort_by_key<T>(items: &mut [T], key: impl FnMut(&T) -> Key) {
     let keys: Vec<Key> = items.iter().map(key).collect();
-    let Some(order) = order(&keys) else { return };
-    let mut unsorted: Vec<Option<T>> = items.drain(..).map(Some).collect();
-    items.extend(order.into_iter().filter_map(|(_, at)| unsorted[at].take()));
+    for (one, other) in swaps(&keys) {
+        items.swap(one, other);
+    }
 }
 
-/// The keys with their places, sorted. `None` if they are so already.
-fn order(keys: &[Key]) -> Option<Vec<(Key, usize)>> {
+/// Which places to swap, in this order, so that what has these keys is sorted.
+fn swaps(keys: &[Key]) -> Vec<(usize, usize)> {
     if keys.windows(2).all(|pair| pair[0] <= pair[1]) {
-        return None;
+        return Vec::new();
     }
     // The places make all of them different, so equal keys stay in order however this is sorted.
-    let placed: BinaryHeap<_> = keys.iter().copied().zip(0..).collect();
-    Some(placed.into_sorted_vec())
+    let placed: BinaryHeap<(Key, usize)> = keys.iter().copied().zip(0..).collect();
+    // From where comes what belongs to a place: circles, each of which is gone through once.
+    let mut from: Vec<usize> = Vec::with_capacity(keys.len());
+    from.extend(placed.into_sorted_vec().iter().map(|placed| placed.1));
+    let mut swaps = Vec::with_capacity(keys.len());
+    for first in 0..from.len() {
+        let mut place = first;
+        loop {
+            let next = std::mem::replace(&mut from[place], place);
+            if next == first || next == place {
+                break;
+            }
+            swaps.push((place, next));
+            place = next;
+        }
+    }
+    swaps
 }
 
 #[cfg(test)]
@@ -52,7 +67,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_copied_is_moved() {
-        let mut items: Vec<String> = ["b", "a", "c", "a"].map(String::from).into();
+        let mut items = ["b", "a", "c", "a"].map(String::from);
         sort_by_key(&mut items, |item| (u64::from(item.as_bytes()[0]), 0));
         assert_eq!(items, ["a", "a", "b", "c"]);
     }

@@ -39,11 +39,15 @@ pub(crate) struct Short(pub(crate) Duration);
 
 impl fmt::Display for Short {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let micros = self.0.as_micros();
+        let micros = u64::try_from(self.0.as_micros()).unwrap_or(u64::MAX);
         match micros {
             0..=999 => write!(f, "{micros} µs"),
             1_000..=999_999 => write!(f, "{} ms", micros / 1_000),
-            _ => write!(f, "{:.2} s", self.0.as_secs_f64()),
+            // Without a float, since that would bring its formatting into every program.
+            _ => {
+                let hundredths = micros.saturating_add(5_000) / 10_000;
+                write!(f, "{}.{:02} s", hundredths / 100, hundredths % 100)
+            }
         }
     }
 }

@@ -106,7 +106,7 @@ impl Guard {
             let sender = core.registry.lock().coordinator.take();
             if let Some(sender) = sender {
                 // It fails only if the thread has ended already.
-                let _ = sender.send(Message::Done);
+                sender.send(Message::Done);
             }
             // It has nothing left to do but to return; if the machine is so busy that it does not, it does so later.
             let limit = Instant::now() + Duration::from_secs(1);

@@ -8,13 +8,13 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
 use parking_lot::Mutex;
 
 use super::guard::{Guard, Parts};
 use super::outer_grace;
 use super::signal::Signals;
-use crate::base::apart::bounded;
+use crate::base::apart::{bounded, on_thread};
+use crate::base::mailbox::{mailbox, Receiver};
 use crate::supervisor::registry::{self, Core, Entry, Message, Phase};
 use crate::supervisor::worker::{Critical, Traits, Worker};
 use crate::supervisor::{
@@ -132,8 +132,8 @@ impl SupervisorBuilder {
         let installing = Installing::begin()?;
         let core = roots::candidate(self.name.clone(), self.settings.clone())
             .map_err(|_| InstallError::ShuttingDown)?;
-        let (sender, messages) = crossbeam_channel::unbounded();
-        // Until the end everything can be undone: dropping `signals` puts the handlers back, dropping `sender` ends the thread.
+        let (sender, messages) = mailbox();
+        // Until the end everything can be undone: dropping `signals` puts the handlers back, and `Done` ends the thread.
         let signals = match self.signals {
             true => Some(Signals::install(sender.clone(), &core, &self.on_signal)?),
             false => match self.on_signal.first() {
@@ -143,14 +143,12 @@ impl SupervisorBuilder {
         };
         let theirs = Arc::clone(&core);
         let unblocked = signals.as_ref().map(Signals::ours);
-        let coordinator = std::thread::Builder::new()
-            .name("sundown".into())
-            .spawn(move || {
-                // The others may have inherited a mask that blocks them all, and then nobody would ever hear of one.
-                unblocked.into_iter().flatten().for_each(sys::unblock);
-                coordinate(&theirs, &messages)
-            })
-            .map_err(InstallError::Thread)?;
+        let coordinator = on_thread("sundown", move || {
+            // The others may have inherited a mask that blocks them all, and then nobody would ever hear of one.
+            unblocked.into_iter().flatten().for_each(sys::unblock);
+            coordinate(&theirs, &messages)
+        })
+        .map_err(InstallError::Thread)?;
         let main = Arc::new(Worker::new(
             registry::main_id(),
             Traits {
@@ -172,6 +170,7 @@ impl SupervisorBuilder {
         {
             let mut registry = core.registry.lock();
             if registry.phase != Phase::Running {
+                sender.send(Message::Done);
                 return Err(InstallError::ShuttingDown); // since a moment ago; whoever asked for it carries it out
             }
             (deadline, extensions) = (self.settings.deadline, self.settings.max_extension);
@@ -248,13 +247,13 @@ pub fn init() -> Result<Guard, InstallError> {
 
 /// The coordinator thread: waits for a request, carries it out, and ends the process unless somebody else does.
 fn coordinate(core: &Arc<Core>, messages: &Receiver<Message>) {
-    match messages.recv() {
-        Ok(Message::Signal(signal)) => {
+    match messages.receive(None) {
+        Some(Message::Signal(signal)) => {
             core.begin(Cause::Signal(signal), false);
         }
         // Behind a request, or just before one that another thread makes: then the deadline bounds the flush.
-        Ok(Message::Requested | Message::Ending) => {}
-        Ok(Message::Done) | Err(_) => return,
+        Some(Message::Requested | Message::Ending) => {}
+        Some(Message::Done) | None => return,
     }
     let (by_leaver, deadline, cause) = {
         let registry = core.registry.lock();
@@ -283,26 +282,13 @@ fn coordinate(core: &Arc<Core>, messages: &Receiver<Message>) {
 fn wait_for_the_end(messages: &Receiver<Message>, mut deadline: Option<Instant>) -> bool {
     let mut ending = false;
     // Nobody tells us to go on: the other messages that may still come are of signals.
-    loop {
-        let more = match deadline {
-            Some(deadline) => messages.recv_deadline(deadline),
-            None => messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
-        };
-        match more {
-            Ok(Message::Ending) => {
-                ending = true;
-                deadline = Some(Instant::now() + roots::FLUSH_LIMIT);
-            }
-            Ok(_) => {}
-            Err(RecvTimeoutError::Timeout) => return ending,
-            Err(RecvTimeoutError::Disconnected) => {
-                // Every sender is gone, so there is no channel left to wait on.
-                let left = deadline.map(|d| d.saturating_duration_since(Instant::now()));
-                std::thread::sleep(left.unwrap_or(Duration::MAX));
-                return ending;
-            }
+    while let Some(message) = messages.receive(deadline) {
+        if let Message::Ending = message {
+            ending = true;
+            deadline = Some(Instant::now() + roots::FLUSH_LIMIT);
         }
     }
+    ending
 }
 
 /// Ends the process from the coordinator thread.
@@ -328,12 +314,10 @@ fn end_process(core: &Core, report: &ShutdownReport, flushes: bool) {
     let code = i32::from(report.exit_code());
     // `process::exit` runs the atexit handlers of others, which may hang, and pauses for ever if another thread is exiting
     // already: then that one ends the process, or this does.
-    let watchdog = std::thread::Builder::new()
-        .name("sundown".into())
-        .spawn(move || {
-            std::thread::sleep(Duration::from_secs(1));
-            sys::exit_now(code)
-        });
+    let watchdog = on_thread("sundown", move || {
+        std::thread::sleep(Duration::from_secs(1));
+        sys::exit_now(code)
+    });
     match watchdog {
         Ok(_) => std::process::exit(code),
         Err(_) => sys::exit_now(code),

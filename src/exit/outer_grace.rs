@@ -151,26 +151,43 @@ fn parse_span(text: &str) -> Option<Duration> {
         return None;
     }
     let mut rest = text;
-    let mut seconds = 0.0;
+    let mut nanos: u64 = 0;
     while !rest.is_empty() {
         let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.'));
         let (number, after) = rest.split_at(end.unwrap_or(rest.len()));
         let after = after.trim_start();
-        let end = after.find(|c: char| !c.is_alphabetic());
+        let end = after.find(|c: char| c.is_ascii_digit() || c == '.' || c.is_whitespace());
         let (unit, after) = after.split_at(end.unwrap_or(after.len()));
         let one = match unit {
-            "" | "s" | "sec" | "second" | "seconds" => 1.0,
-            "ms" | "msec" => 0.001,
-            "us" | "usec" | "µs" => 0.000_001,
-            "m" | "min" | "minute" | "minutes" => 60.0,
-            "h" | "hr" | "hour" | "hours" => 3600.0,
-            "d" | "day" | "days" => 86_400.0,
+            "" | "s" | "sec" | "second" | "seconds" => 1_000_000_000,
+            "ms" | "msec" => 1_000_000,
+            "us" | "usec" | "µs" => 1_000,
+            "m" | "min" | "minute" | "minutes" => 60_000_000_000,
+            "h" | "hr" | "hour" | "hours" => 3_600_000_000_000,
+            "d" | "day" | "days" => 86_400_000_000_000,
             _ => return None,
         };
-        seconds += number.parse::<f64>().ok()? * one;
+        nanos = nanos.checked_add(times(number, one)?)?;
         rest = after.trim_start();
     }
-    Duration::try_from_secs_f64(seconds).ok()
+    Some(Duration::from_nanos(nanos))
+}
+
+/// So many times `one`; a number without sign or exponent.
+fn times(number: &str, mut one: u64) -> Option<u64> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if whole.is_empty() && fraction.is_empty() {
+        return None;
+    }
+    let mut times = match whole {
+        "" => 0,
+        whole => whole.parse::<u64>().ok()?.checked_mul(one)?,
+    };
+    for digit in fraction.chars() {
+        one /= 10;
+        times = times.checked_add(u64::from(digit.to_digit(10)?) * one)?;
+    }
+    Some(times)
 }
 
 #[cfg(test)]
@@ -198,6 +215,7 @@ mod tests {
         for day in ["1d", "1day", "1 days"] {
             assert_eq!(seconds(day), Some(86_400.0), "{day}");
         }
+        assert_eq!(seconds(".5s 5. 0.25min"), Some(20.5));
         assert_eq!(parse_span("infinity"), Some(Duration::MAX));
         for bad in [
             "",
@@ -205,6 +223,8 @@ mod tests {
             "10 parsecs",
             "-5",
             "1..5",
+            ".",
+            "1.2.3",
             "s",
             "1e400s",
             "99999999999999999999999d",

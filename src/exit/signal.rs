@@ -3,12 +3,12 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Sender;
 use once_cell::sync::OnceCell;
 use parking_lot::Mutex;
 
 use super::install::InstallError;
 use crate::base::logging;
+use crate::base::mailbox::Sender;
 use crate::base::text::Printable;
 use crate::supervisor::on_signal::{OnSignal, Run};
 use crate::supervisor::registry::{Core, Message};
@@ -163,9 +163,10 @@ fn on_wake() {
     };
     match since_first {
         None => match core.upgrade() {
-            // The installation is not through: what it starts next hears of it. Unbounded, so this does not block; and it fails only
-            // if the installation has.
-            Some(core) if !core.is_coordinated() => drop(sender.send(Message::Signal(first))),
+            // The installation is not through: what it starts next hears of it. It fails only if the installation has.
+            Some(core) if !core.is_coordinated() => {
+                sender.send(Message::Signal(first));
+            }
             // Here, which saves a switch of threads: who carries it out is woken by this. Calls nobody.
             Some(core) if core.begin(Cause::Signal(first), false) => {}
             // The first, but something else began the shutdown: say what is going on, and let it go on.

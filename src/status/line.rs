@@ -147,7 +147,9 @@ fn describe(waited: &Waited, now: Instant) -> String {
 
 /// Tenths of a second: the line changes four times a second.
 fn seconds(time: Duration) -> String {
-    format!("{:.1} s", time.as_secs_f64())
+    let tenths = u64::from((time.subsec_millis() + 50) / 100);
+    let tenths = time.as_secs().saturating_mul(10).saturating_add(tenths);
+    format!("{}.{} s", tenths / 10, tenths % 10)
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ impl Core {
         self.changed.notify_all();
         if let Some(coordinator) = coordinator {
             // It has gone only if the guard has gone, and then whoever called this carries it out.
-            let _ = coordinator.send(Message::Requested);
+            coordinator.send(Message::Requested);
         }
         true
     }

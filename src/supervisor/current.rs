@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use parking_lot::Mutex;
 
 use super::extension::extension;
 use super::registry::{main_id, Core};
@@ -44,7 +44,7 @@ struct Who {
 }
 
 /// Threads that were adopted. They have no seat: they were running before we knew of them.
-static ADOPTED: RwLock<Vec<AdoptedThread>> = RwLock::new(Vec::new());
+static ADOPTED: Mutex<Vec<AdoptedThread>> = parking_lot::const_mutex(Vec::new());
 /// How many there are, for a look without the lock. Written under it.
 static ADOPTED_COUNT: AtomicUsize = AtomicUsize::new(0);
 
@@ -87,7 +87,7 @@ pub(crate) fn adopt(
     core: &Arc<Core>,
     worker: &Arc<Worker>,
 ) -> Adopted {
-    let mut adopted = ADOPTED.write();
+    let mut adopted = ADOPTED.lock();
     adopted.push(AdoptedThread {
         ident,
         id,
@@ -104,7 +104,7 @@ pub(crate) struct Adopted(WorkerId);
 
 impl Drop for Adopted {
     fn drop(&mut self) {
-        let mut adopted = ADOPTED.write();
+        let mut adopted = ADOPTED.lock();
         let at = adopted.iter().position(|thread| thread.worker.id == self.0);
         let removed = at.map(|at| adopted.swap_remove(at));
         ADOPTED_COUNT.store(adopted.len(), Ordering::Relaxed);
@@ -235,7 +235,7 @@ fn look<R>(with: impl FnOnce(&Who) -> R) -> Option<R> {
 /// it. std's identities are never given twice, so they decide as long as the thread is `alive`, which means that it has its
 /// thread-locals.
 fn adopted(alive: bool) -> Option<Who> {
-    let adopted = ADOPTED.read();
+    let adopted = ADOPTED.lock();
     let this = adopted.iter().find(|thread| thread.ident.is_current())?;
     if alive && thread::current().id() != this.id {
         return None;

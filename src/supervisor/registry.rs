@@ -20,8 +20,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
-
 use super::hook::HookRecord;
 use super::observers::Observers;
 use super::pending::Grace;
@@ -30,6 +28,7 @@ use super::settings::{ExitStyle, Order, Settings};
 use super::straggler::{Straggler, LOOK_LIMIT};
 use super::worker::Worker;
 use crate::base::cause::Cause;
+use crate::base::mailbox::Sender;
 use crate::base::ordered::Ordered;
 use crate::stop::{Stop, StopReason, StopSource, Tripped};
 use crate::sync::atomic::{AtomicBool, AtomicU8};

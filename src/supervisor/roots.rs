@@ -5,7 +5,7 @@ use std::sync::{Arc, Once, Weak};
 use std::time::Duration;
 
 use once_cell::sync::Lazy;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 
 use super::registry::{Core, Message, Phase};
 use super::settings::{ExitStyle, Settings};
@@ -21,19 +21,17 @@ use crate::sys;
 pub(crate) const FLUSH_LIMIT: Duration = Duration::from_millis(200);
 
 /// The global supervisor. Replaced by the next installation once its shutdown is over.
-static GLOBAL: RwLock<Option<Arc<Core>>> = RwLock::new(None);
+static GLOBAL: Mutex<Option<Arc<Core>>> = parking_lot::const_mutex(None);
+
+/// In a forked child the lock may be held for ever by a thread that exists only in the parent.
+const LOCK_LIMIT: Duration = Duration::from_millis(100);
 
 /// Every supervisor that is nested in none, oldest first.
 static ROOTS: Lazy<Mutex<Vec<Weak<Core>>>> = Lazy::new(|| Mutex::new(Vec::new()));
 
 /// The global supervisor, made if there is none yet. In a forked child the parent's is none.
 pub(crate) fn global() -> Arc<Core> {
-    if let Some(core) = &*GLOBAL.read() {
-        if core.is_ours() {
-            return Arc::clone(core);
-        }
-    }
-    let mut global = GLOBAL.write();
+    let mut global = GLOBAL.lock();
     match &*global {
         Some(core) if core.is_ours() => Arc::clone(core),
         _ => {
@@ -47,10 +45,11 @@ pub(crate) fn global() -> Arc<Core> {
 /// The global supervisor to install: the present one while it is running, else a new one, which is not global yet. `Err` while
 /// its shutdown is under way.
 pub(crate) fn candidate(name: Option<Arc<str>>, settings: Settings) -> Result<Arc<Core>, Phase> {
-    if let Some(core) = GLOBAL.read().as_ref().filter(|core| core.is_ours()) {
+    let global = GLOBAL.lock().clone();
+    if let Some(core) = global.filter(|core| core.is_ours()) {
         let registry = core.registry.lock();
         match registry.phase {
-            Phase::Running => return Ok(Arc::clone(core)),
+            Phase::Running => return Ok(Arc::clone(&core)),
             // Closed is not enough: its `on_exit` hooks may still run.
             phase if registry.report.is_none() => return Err(phase),
             _ => {}
@@ -61,7 +60,7 @@ pub(crate) fn candidate(name: Option<Arc<str>>, settings: Settings) -> Result<Ar
 
 /// Makes a candidate the global supervisor.
 pub(crate) fn make_global(core: &Arc<Core>) {
-    let before = GLOBAL.write().replace(Arc::clone(core));
+    let before = GLOBAL.lock().replace(Arc::clone(core));
     drop(before);
 }
 
@@ -130,7 +129,8 @@ fn at_exit(status: Option<i32>) {
 
 fn leave(status: Option<i32>) {
     let first = sys::is_first_thread();
-    let global = GLOBAL.try_read().and_then(|global| global.clone());
+    let global = GLOBAL.try_lock_for(LOCK_LIMIT);
+    let global = global.and_then(|global| global.clone());
     if let Some(core) = &global {
         if !core.is_ours() {
             return; // a forked child
@@ -155,7 +155,7 @@ fn leave(status: Option<i32>) {
     };
     if let (Some(style), Some(Cause::Signal(signal))) = (style, cause) {
         // The coordinator ends the process if this takes too long, so no thread has to be started for it.
-        let watched = coordinator.is_some_and(|watcher| watcher.send(Message::Ending).is_ok());
+        let watched = coordinator.is_some_and(|watcher| watcher.send(Message::Ending));
         match watched {
             true => sys::flush_c_streams(),
             false => drop(bounded(FLUSH_LIMIT, sys::flush_c_streams)),

@@ -14,15 +14,14 @@ use super::event::{self, EventKind};
 use super::registry::{Core, Entry, Phase};
 use super::report::ShutdownReport;
 use super::straggler::straggler_among;
-use super::telling::ExitHooks;
 use super::waits::waiting_for_shutdown;
-use super::walk::walk;
 use super::worker::Worker;
+use crate::base::apart::on_thread;
 use crate::base::cause::Cause;
 use crate::base::log_queue;
 use crate::base::logging::{self, REPORT_LIMIT};
 use crate::seams::Status;
-use crate::sync::{thread, Instant};
+use crate::sync::Instant;
 
 /// What the system has past the deadline to end threads of which all code is through, all together.
 const COLLECT_MOMENT: Duration = Duration::from_millis(100);
@@ -37,9 +36,7 @@ impl Core {
         }
         if !self.registry.lock().coordinated {
             let core = Arc::clone(self);
-            let started = thread::Builder::new()
-                .name("sundown".into())
-                .spawn(move || drop(core.drive_or_wait()));
+            let started = on_thread("sundown", move || drop(core.drive_or_wait()));
             if started.is_err() {
                 // What was requested happens, if need be on the thread that asked. A callback cannot wait for itself: what it
                 // asked for is left to the next who waits.
@@ -147,7 +144,7 @@ impl Core {
         self.collect();
         self.look_at_stragglers();
         if self.has_exit_hooks() {
-            walk(ExitHooks(Arc::clone(self)), None);
+            self.run_exit_hooks();
             self.look_at_stragglers(); // a hook may hang as well
         }
         drop(status);

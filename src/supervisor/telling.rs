@@ -26,7 +26,8 @@ impl Core {
     pub(super) fn tell_own_token(self: &Arc<Core>) {
         let tripped = self.registry.lock().tripped.clone();
         if let Some(tripped) = tripped.filter(|tripped| !tripped.is_quiet()) {
-            walk(Telling(Arc::clone(self)), Some(Step::OwnToken(tripped)));
+            let first = Step::OwnToken(tripped);
+            walk(Telling::of(self, List::Untold), Some(first));
         }
     }
 
@@ -50,7 +51,7 @@ impl Core {
                 Entry::Hook(_) => false,
             };
             if !quiet {
-                walk(Telling(Arc::clone(self)), Some(Step::Entry(entry)));
+                walk(Telling::of(self, List::Untold), Some(Step::Entry(entry)));
             }
         }
     }
@@ -104,6 +105,29 @@ impl Core {
         Some(entry)
     }
 
+    /// Runs the `on_exit` hooks, newest first.
+    pub(super) fn run_exit_hooks(self: &Arc<Core>) {
+        walk(Telling::of(self, List::ExitHooks), None);
+    }
+
+    /// Takes the newest `on_exit` hook that has not been run, and books it as run at `now`.
+    fn take_exit_hook(&self, now: Instant) -> Option<Entry> {
+        let mut registry = self.registry.lock();
+        let Some((_, hook)) = registry.exit_hooks.pop_newest() else {
+            registry.exit_hooks_over = true;
+            return None;
+        };
+        registry.hook_started();
+        registry.exit_hooks_began.get_or_insert(now);
+        let entry = Entry::Hook(hook);
+        registry.exit_hooks_run.push(Told {
+            entry: entry.clone(),
+            at: now,
+            child: None,
+        });
+        Some(entry)
+    }
+
     /// A nested supervisor's whole shutdown, in its turn.
     pub(super) fn shut_down_child(&self, child: &ChildRecord) {
         let Some(core) = child.core.upgrade() else {
@@ -129,21 +153,49 @@ impl Core {
 
 /// One thing that is told by a helper thread.
 #[derive(Clone)]
-pub(super) enum Step {
+enum Step {
     /// The callbacks on the supervisor's own token.
     OwnToken(Tripped),
     /// An entry, booked as told.
     Entry(Entry),
 }
 
-/// The entries that are to be told, as steps.
-struct Telling(Arc<Core>);
+/// What is told by helper threads, as steps.
+struct Telling {
+    core: Arc<Core>,
+    list: List,
+}
+
+/// What comes after the first step.
+#[derive(Clone, Copy)]
+enum List {
+    /// The entries that are to be told.
+    Untold,
+    /// The `on_exit` hooks.
+    ExitHooks,
+    /// Nothing.
+    Empty,
+}
+
+impl Telling {
+    fn of(core: &Arc<Core>, list: List) -> Telling {
+        Telling {
+            core: Arc::clone(core),
+            list,
+        }
+    }
+}
 
 impl Steps for Telling {
     type Step = Step;
 
     fn take(&self, now: Instant) -> Option<Step> {
-        self.0.take_untold(now).map(Step::Entry)
+        let entry = match self.list {
+            List::Untold => self.core.take_untold(now),
+            List::ExitHooks => self.core.take_exit_hook(now),
+            List::Empty => None,
+        };
+        entry.map(Step::Entry)
     }
 
     fn run(&self, step: &Step, now: Instant, abandoned: &AtomicBool) -> Instant {
@@ -151,28 +203,33 @@ impl Steps for Telling {
             Step::OwnToken(tripped) => tripped.run(),
             Step::Entry(Entry::Worker(worker)) => {
                 let ended = worker.finish_telling(now, abandoned);
-                self.0.settle(worker);
+                self.core.settle(worker);
                 return ended;
             }
             Step::Entry(Entry::Hook(hook)) => return run_hook(hook, now, abandoned),
-            Step::Entry(Entry::Child(child)) => self.0.shut_down_child(child),
+            Step::Entry(Entry::Child(child)) => self.core.shut_down_child(child),
         }
         Instant::now()
     }
 
     fn core(&self) -> &Arc<Core> {
-        &self.0
+        &self.core
     }
 
     fn limit(&self, step: &Step, since: Instant) -> Option<Instant> {
         if let Step::Entry(Entry::Child(child)) = step {
             return child.core.upgrade().and_then(|core| child_limit(&core));
         }
-        self.0.registry.lock().telling_limit(since)
+        let registry = self.core.registry.lock();
+        match self.list {
+            List::Untold => registry.telling_limit(since),
+            List::ExitHooks => registry.exit_hook_limit(since),
+            List::Empty => since.checked_add(registry.settings.callback_limit()),
+        }
     }
 
     fn usual_limit(&self) -> Duration {
-        self.0.registry.lock().settings.callback_limit()
+        self.core.registry.lock().settings.callback_limit()
     }
 
     fn entry(step: &Step) -> Option<WorkerId> {
@@ -186,13 +243,17 @@ impl Steps for Telling {
         // One of its callbacks hangs; if there are others they still run, on the next helper.
         let more = match &step {
             Step::OwnToken(tripped) => {
-                let name = self.0.name.get().map_or("the supervisor", |name| &**name);
+                let name = self
+                    .core
+                    .name
+                    .get()
+                    .map_or("the supervisor", |name| &**name);
                 say_hung("a callback on the stop token of", name);
                 !tripped.is_quiet()
             }
             Step::Entry(Entry::Worker(worker)) => {
                 give_up_worker(worker, os_thread);
-                self.0.settle(worker);
+                self.core.settle(worker);
                 worker.has_callbacks()
             }
             Step::Entry(Entry::Hook(hook)) => {
@@ -210,48 +271,10 @@ impl Steps for Telling {
 pub(crate) fn tell_worker(core: &Arc<Core>, worker: &Arc<Worker>, stop: Stop) {
     worker.trip(stop);
     if worker.has_callbacks() {
-        walk(OneWorker(Arc::clone(core)), Some(Arc::clone(worker)));
+        let first = Step::Entry(Entry::Worker(Arc::clone(worker)));
+        walk(Telling::of(core, List::Empty), Some(first));
     } else {
         worker.unpark(); // which is all that is left
-    }
-}
-
-/// A list of one: a worker that is told outside a shutdown.
-struct OneWorker(Arc<Core>);
-
-impl Steps for OneWorker {
-    type Step = Arc<Worker>;
-
-    fn take(&self, _now: Instant) -> Option<Arc<Worker>> {
-        None // it is the first step, and the last
-    }
-
-    fn run(&self, worker: &Arc<Worker>, now: Instant, abandoned: &AtomicBool) -> Instant {
-        let ended = worker.finish_telling(now, abandoned);
-        self.0.settle(worker);
-        ended
-    }
-
-    fn core(&self) -> &Arc<Core> {
-        &self.0
-    }
-
-    fn limit(&self, _worker: &Arc<Worker>, since: Instant) -> Option<Instant> {
-        since.checked_add(self.usual_limit())
-    }
-
-    fn usual_limit(&self) -> Duration {
-        self.0.registry.lock().settings.callback_limit()
-    }
-
-    fn entry(worker: &Arc<Worker>) -> Option<WorkerId> {
-        Some(worker.id)
-    }
-
-    fn give_up(&self, worker: Arc<Worker>, os_thread: Option<u32>) -> Option<Arc<Worker>> {
-        give_up_worker(&worker, os_thread);
-        self.0.settle(&worker);
-        worker.has_callbacks().then_some(worker)
     }
 }
 
@@ -311,53 +334,5 @@ fn child_limit(child: &Core) -> Option<Instant> {
     match registry.deadline {
         Some(deadline) => deadline.checked_add(slack),
         None => Instant::now().checked_add(registry.settings.deadline.max(slack)),
-    }
-}
-
-/// The `on_exit` hooks, as steps.
-pub(super) struct ExitHooks(pub(super) Arc<Core>);
-
-impl Steps for ExitHooks {
-    type Step = Arc<HookRecord>;
-
-    fn take(&self, now: Instant) -> Option<Arc<HookRecord>> {
-        let mut registry = self.0.registry.lock();
-        let Some((_, hook)) = registry.exit_hooks.pop_newest() else {
-            registry.exit_hooks_over = true;
-            return None;
-        };
-        registry.hook_started();
-        registry.exit_hooks_began.get_or_insert(now);
-        registry.exit_hooks_run.push(Told {
-            entry: Entry::Hook(Arc::clone(&hook)),
-            at: now,
-            child: None,
-        });
-        Some(hook)
-    }
-
-    fn run(&self, hook: &Arc<HookRecord>, now: Instant, abandoned: &AtomicBool) -> Instant {
-        run_hook(hook, now, abandoned)
-    }
-
-    fn core(&self) -> &Arc<Core> {
-        &self.0
-    }
-
-    fn limit(&self, _hook: &Arc<HookRecord>, since: Instant) -> Option<Instant> {
-        self.0.registry.lock().exit_hook_limit(since)
-    }
-
-    fn usual_limit(&self) -> Duration {
-        self.0.registry.lock().settings.callback_limit()
-    }
-
-    fn entry(hook: &Arc<HookRecord>) -> Option<WorkerId> {
-        Some(hook.id)
-    }
-
-    fn give_up(&self, hook: Arc<HookRecord>, os_thread: Option<u32>) -> Option<Arc<HookRecord>> {
-        give_up_hook(&hook, os_thread);
-        hook.callback.is_ready().then_some(hook) // it had not begun
     }
 }

@@ -10,8 +10,9 @@ use std::time::Duration;
 use super::current;
 use super::registry::Core;
 use super::report::WorkerId;
+use crate::base::apart::on_thread;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{thread, Condvar, Instant, Mutex};
+use crate::sync::{Condvar, Instant, Mutex};
 use crate::sys;
 
 /// A list of steps. Steps are taken one at a time, in order, by one thread after another.
@@ -84,10 +85,7 @@ pub(crate) fn walk<S: Steps>(steps: S, first: Option<S::Step>) {
     let mut turn = 0;
     loop {
         let helper = Arc::clone(&walk);
-        let started = thread::Builder::new()
-            .name("sundown".into())
-            .spawn(move || helper.help(turn));
-        if started.is_err() {
+        if on_thread("sundown", move || helper.help(turn)).is_err() {
             walk.help(turn);
             return;
         }

@@ -32,6 +32,8 @@ pub(crate) mod thread {
 
     /// Starts a thread that goes on as long as the process does.
     pub(crate) fn spawn_for_good(name: &str, f: fn()) -> io::Result<()> {
+        // Boxed, as in `base::apart`.
+        let f: Box<dyn FnOnce() + Send> = Box::new(f);
         Builder::new().name(name.into()).spawn(f).map(drop)
     }
 }
