@@ -311,9 +311,9 @@ impl Core {
                 Entry::Worker(worker) => !worker.is_gone() && worker.traits.kind != EntryKind::Main,
                 Entry::Hook(_) | Entry::Child(_) => false,
             };
-            let mut left: Vec<&Entry> = told.iter().map(|told| &told.entry).collect();
-            left.retain(is_left);
-            sort_by_key(&mut left, |entry| (entry.id().0.get(), 0));
+            let entries = told.iter().map(|told| &told.entry);
+            let mut left: Vec<&Entry> = entries.filter(is_left).collect();
+            sort_by_key(&mut left, |entry| (entry.id().get(), 0));
             for entry in left {
                 registry.left_behind.insert(entry.id(), entry.clone());
             }

@@ -226,7 +226,7 @@ impl Supervisor {
     pub fn workers(&self) -> Vec<WorkerInfo> {
         let mut workers = Vec::new();
         collect_workers(&self.core, &mut workers);
-        sort_by_key(&mut workers, |worker| (worker.id.0.get(), 0));
+        sort_by_key(&mut workers, |worker| (worker.id.get(), 0));
         workers
     }
 

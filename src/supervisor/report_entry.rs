@@ -19,9 +19,8 @@ pub(super) fn push(
     match &told.entry {
         Entry::Worker(worker) => {
             let (callback, mut fault) = worker.callback.account();
-            let restarts = worker.restarts();
-            let late = worker.given_up();
-            let extended = worker.extended().map(|extended| extended.by());
+            let remarks = worker.remarks();
+            let late = remarks.given_up;
             if worker.token_hangs() {
                 fault = fault.or(Some(CallbackFault::Hung));
             }
@@ -40,10 +39,10 @@ pub(super) fn push(
                 waited: until.saturating_duration_since(told.at),
                 rare: Rare {
                     fault,
-                    note: worker.note(),
-                    extended: extended.filter(|by| !by.is_zero()),
-                    restarts: restarts.count,
-                    last_failure: restarts.last_failure,
+                    note: remarks.note,
+                    extended: remarks.extended.filter(|by| !by.is_zero()),
+                    restarts: remarks.restarts.count,
+                    last_failure: remarks.restarts.last_failure,
                     straggler,
                 }
                 .boxed(),

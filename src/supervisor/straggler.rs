@@ -385,7 +385,7 @@ impl Core {
         });
         let mut registry = self.registry.lock();
         registry.looked_at.extend(found);
-        sort_by_key(&mut registry.looked_at, |found| (found.id.0.get(), 0));
+        sort_by_key(&mut registry.looked_at, |found| (found.id.get(), 0));
     }
 
     /// The supervisor that this one is nested in and that is nested in none itself.

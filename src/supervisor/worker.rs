@@ -116,6 +116,16 @@ pub(super) struct Rare {
     timer: Option<(TimerKey, Arc<dyn Expire>)>,
 }
 
+/// What the report says of few workers.
+#[derive(Default)]
+pub(super) struct Remarks {
+    pub(super) restarts: Restarts,
+    pub(super) note: Option<Note>,
+    /// How much longer it was given.
+    pub(super) extended: Option<Duration>,
+    pub(super) given_up: Option<Instant>,
+}
+
 impl Progress {
     pub(super) fn rare(&mut self) -> &mut Rare {
         self.rare.get_or_insert_with(Box::default)
@@ -253,9 +263,16 @@ impl Worker {
         drop(old); // with the lock free
     }
 
-    pub(crate) fn note(&self) -> Option<Note> {
+    /// What the report says of few workers.
+    pub(super) fn remarks(&self) -> Remarks {
         let progress = self.progress.lock();
-        progress.rare.as_ref().and_then(|rare| rare.note.clone())
+        let rare = progress.rare.as_ref();
+        rare.map_or_else(Remarks::default, |rare| Remarks {
+            restarts: rare.restarts.clone(),
+            note: rare.note.clone(),
+            extended: rare.extended.as_deref().map(Extended::by),
+            given_up: rare.given_up,
+        })
     }
 
     pub(crate) fn is_finished(&self) -> bool {
