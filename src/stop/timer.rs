@@ -43,6 +43,7 @@ impl Timers {
             let mut is_pending = |number| pending.get_mut(number).is_some();
             self.soonest
                 .retain(|Reverse((_, number))| is_pending(*number));
+            self.soonest.shrink_to(2 * self.soonest.len() + SLACK);
         }
         target
     }
@@ -121,5 +122,37 @@ fn run() {
                 SOONER.wait_until(&mut timers, at);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    struct Nothing;
+
+    impl Expire for Nothing {
+        fn expire(self: Arc<Self>) {}
+    }
+
+    #[test]
+    fn what_is_taken_back_leaves_nothing_behind() {
+        let far = Instant::now() + Duration::from_secs(3600);
+        let target = Arc::new(Nothing);
+        let set = || {
+            let target: Arc<dyn Expire> = Arc::clone(&target) as _;
+            at(far, Arc::downgrade(&target))
+        };
+        let kept: Vec<TimerKey> = (0..100).map(|_| set()).collect();
+        for _ in 0..10_000 {
+            cancel(set());
+        }
+        kept.into_iter().for_each(cancel);
+        assert_eq!(Arc::weak_count(&target), 0);
+        // Other tests have some of their own.
+        let timers = TIMERS.lock();
+        assert!(timers.soonest.len() <= 2 * timers.pending.len() + SLACK);
     }
 }

@@ -15,7 +15,7 @@ use support::{check, Time};
 /// the shutdown comes last, and nothing is missed.
 ///
 /// Broken by:
-/// - `event-is-given-out-without-the-lock`, seed 10564617956100988436
+/// - `event-is-given-out-without-the-lock`, seed 950986080297381535
 #[test]
 fn events_are_in_order() {
     check(Time::Stands, || {

@@ -10,7 +10,7 @@ use crate::support::{check, Log, Time};
 /// Numbers are drawn in the order of registration, so what is told newest first is told by falling numbers.
 ///
 /// Broken by:
-/// - `number-is-drawn-before-the-lock`, seed 17055247385377750933
+/// - `number-is-drawn-before-the-lock`, seed 7339020932239933025
 #[test]
 fn registration_draws_numbers_in_order() {
     check(Time::Stands, || {
@@ -39,7 +39,7 @@ fn registration_draws_numbers_in_order() {
 /// told, which is never refused.
 ///
 /// Broken by:
-/// - `close-in-two-steps`, PCT seed 15028141462241274350
+/// - `close-in-two-steps`, PCT seed 1003130448904413663
 #[test]
 fn registration_of_a_worker_against_the_close() {
     check(Time::Stands, || {
@@ -109,7 +109,7 @@ fn registration_of_a_worker_against_the_close() {
 /// A worker that comes late is told at once: one that waits for it, and ends with it, waits for nothing else.
 ///
 /// Broken by:
-/// - `late-worker-rouses-nobody`, seed 3399734961849056183
+/// - `late-worker-rouses-nobody`, seed 1234464882562491859
 #[test]
 fn registration_of_a_late_worker_has_it_told() {
     check(Time::Stands, || {
@@ -130,7 +130,7 @@ fn registration_of_a_late_worker_has_it_told() {
 /// A hook that was accepted has run when the shutdown is through.
 ///
 /// Broken by:
-/// - `exit-hooks-close-in-two-steps`, seed 2530610044083395169
+/// - `exit-hooks-close-in-two-steps`, seed 11404161178918588564
 #[test]
 fn registration_of_hooks_against_the_close() {
     check(Time::Stands, || {
@@ -163,7 +163,7 @@ fn registration_of_hooks_against_the_close() {
 /// A hook is taken back or runs, never both, and never neither.
 ///
 /// Broken by:
-/// - `callback-taken-back-in-two-steps`, seed 8912039135096496703
+/// - `callback-taken-back-in-two-steps`, seed 6574961611229961026
 #[test]
 fn registration_taken_back_against_the_run() {
     check(Time::Stands, || {
@@ -189,7 +189,7 @@ fn registration_taken_back_against_the_run() {
 /// A supervisor that a worker makes for its clean-up can be used, and what is in it is told and joined before the report.
 ///
 /// Broken by:
-/// - `late-child-is-not-held-open`, seed 6861043855836031805
+/// - `late-child-is-not-held-open`, seed 18263023548947988686
 #[test]
 fn registration_of_a_child_against_the_close() {
     check(Time::Stands, || {
@@ -226,7 +226,7 @@ fn registration_of_a_child_against_the_close() {
 /// A nested supervisor that goes while its parent shuts down holds nobody up.
 ///
 /// Broken by:
-/// - `child-is-looked-at-under-the-lock`, seed 18346074456826790536
+/// - `child-is-looked-at-under-the-lock`, seed 14270273497746837341
 #[test]
 fn registration_of_a_child_that_goes() {
     check(Time::Stands, || {

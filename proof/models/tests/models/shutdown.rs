@@ -11,8 +11,8 @@ use crate::support::{check, Log, Time};
 /// The first request wins, and everyone who waits for one wakes with its cause.
 ///
 /// Broken by:
-/// - `request-is-first-in-two-steps`, seed 16983792745697294231
-/// - `request-wakes-nobody`, seed 9226888654226603981
+/// - `request-is-first-in-two-steps`, seed 2398465223228437589
+/// - `request-wakes-nobody`, seed 3778694418066900169
 #[test]
 fn shutdown_has_one_cause() {
     check(Time::Stands, || {
@@ -45,7 +45,7 @@ fn shutdown_has_one_cause() {
 /// What was requested happens, though nobody waits for it.
 ///
 /// Broken by:
-/// - `request-is-carried-out-by-nobody`, seed 1264035127494117569
+/// - `request-is-carried-out-by-nobody`, seed 404939285465159455
 #[test]
 fn shutdown_is_carried_out_when_requested() {
     check(Time::Stands, || {
@@ -64,8 +64,8 @@ fn same(one: &ShutdownReport, other: &ShutdownReport) -> bool {
 /// Everyone who calls `shutdown` gets the same report, and everything has happened by then, once.
 ///
 /// Broken by:
-/// - `driver-is-chosen-in-two-steps`, seed 15487573834445119428
-/// - `report-wakes-nobody`, seed 18037430508817500370
+/// - `driver-is-chosen-in-two-steps`, seed 5353623833411068649
+/// - `report-wakes-nobody`, seed 13844573737130172756
 #[test]
 fn shutdown_has_one_report() {
     check(Time::Stands, || {
@@ -99,8 +99,8 @@ fn shutdown_has_one_report() {
 /// report.
 ///
 /// Broken by:
-/// - `exclude-rouses-nobody`, seed 17291941615471026732
-/// - `caller-of-an-ancestor-is-waited-for`, seed 5336420346501431376
+/// - `exclude-rouses-nobody`, seed 3276922255620277158
+/// - `caller-of-an-ancestor-is-waited-for`, seed 10844321791370190449
 #[test]
 fn shutdown_by_workers_of_the_tree() {
     check(Time::Stands, || {
@@ -135,8 +135,8 @@ fn shutdown_by_workers_of_the_tree() {
 /// A worker of a child shuts the child down while the parent is shut down: neither waits for it.
 ///
 /// Broken by:
-/// - `report-wakes-nobody`, seed 7884664886856595822
-/// - `exclude-rouses-nobody`, PCT seed 15203505563935375131
+/// - `report-wakes-nobody`, seed 7764690389926720076
+/// - `exclude-rouses-nobody`, PCT seed 8670022298605249335
 #[test]
 fn shutdown_of_a_child_against_its_parent_s() {
     check(Time::Stands, || {
@@ -163,7 +163,7 @@ fn shutdown_of_a_child_against_its_parent_s() {
 /// A callback, or a hook, that shuts down what it is called by gets the report so far and holds nobody up.
 ///
 /// Broken by:
-/// - `callback-waits-for-its-own-shutdown`, seed 7528265313504024091
+/// - `callback-waits-for-its-own-shutdown`, seed 406225508735612972
 #[test]
 fn shutdown_by_a_callback() {
     check(Time::Stands, || {
@@ -187,7 +187,7 @@ fn shutdown_by_a_callback() {
 /// Everything in a newer child is gone before anything older is told.
 ///
 /// Broken by:
-/// - `child-is-not-waited-for`, seed 16411165397580370949
+/// - `child-is-not-waited-for`, seed 3817377674507178978
 #[test]
 fn shutdown_has_tiers() {
     check(Time::Stands, || {
@@ -220,7 +220,7 @@ fn shutdown_has_tiers() {
 /// `OneByOne`: told and gone, then the next older; also while another worker ends by itself and one comes late.
 ///
 /// Broken by:
-/// - `one-by-one-waits-for-nobody`, PCT seed 8384507040896696003
+/// - `one-by-one-waits-for-nobody`, PCT seed 16303304657196209578
 #[test]
 fn shutdown_one_by_one() {
     check(Time::Stands, || {
@@ -252,8 +252,8 @@ fn shutdown_one_by_one() {
 /// A child never gets longer than what is left of its parent's deadline, whichever of the two begins first, and whoever drives it.
 ///
 /// Broken by:
-/// - `child-does-not-inherit-the-deadline`, seed 1654773890190720931
-/// - `who-was-told-keeps-a-later-deadline`, seed 11992734431389250934
+/// - `child-does-not-inherit-the-deadline`, seed 17760101474231031321
+/// - `who-was-told-keeps-a-later-deadline`, seed 2478353590685064898
 #[test]
 fn shutdown_of_a_child_inherits_the_deadline() {
     check(Time::Stands, || {
@@ -293,7 +293,7 @@ fn shutdown_of_a_child_inherits_the_deadline() {
 /// A critical worker that ends has its supervisor shut down, with what is then the cause; two of them make one shutdown.
 ///
 /// Broken by:
-/// - `critical-end-asks-for-nothing`, seed 4098448057373091696
+/// - `critical-end-asks-for-nothing`, seed 8995524404300788414
 #[test]
 fn shutdown_by_the_end_of_critical_workers() {
     check(Time::Stands, || {

@@ -10,8 +10,8 @@ use crate::support::{check, Log, Time};
 /// hear of its cancel.
 ///
 /// Broken by:
-/// - `task-begins-in-two-steps`, seed 11375892238310122985
-/// - `task-waiter-counts-itself-late`, seed 1598839608067296953
+/// - `task-begins-in-two-steps`, seed 9524572273043783285
+/// - `task-waiter-counts-itself-late`, seed 8569532096260109477
 #[test]
 fn task_is_started_or_cancelled() {
     check(Time::Stands, || {
@@ -48,7 +48,7 @@ fn task_is_started_or_cancelled() {
 /// Who cancels a task that runs has asked it to stop when the cancel returns, also if its token was not there yet.
 ///
 /// Broken by:
-/// - `task-without-a-token-is-not-asked`, seed 9399766918368295664
+/// - `task-without-a-token-is-not-asked`, seed 15273647276700984911
 #[test]
 fn task_hears_of_its_cancel() {
     check(Time::Stands, || {
@@ -66,7 +66,7 @@ fn task_hears_of_its_cancel() {
 /// A job that the pool does not run any more comes to an end too: run, refused or cancelled, whoever is first, and only that.
 ///
 /// Broken by:
-/// - `task-is-refused-though-it-runs`, seed 10598902866885079798
+/// - `task-is-refused-though-it-runs`, seed 4716381332283917715
 #[test]
 fn task_ends_once_whoever_ends_it() {
     check(Time::Stands, || {
@@ -109,7 +109,7 @@ fn task_ends_once_whoever_ends_it() {
 /// An awaited task wakes its waker, whenever that was left.
 ///
 /// Broken by:
-/// - `task-waker-in-two-steps`, seed 8947538511655141584
+/// - `task-waker-in-two-steps`, seed 2524430462660735211
 #[test]
 fn task_wakes_who_awaits_it() {
     check(Time::Stands, || {

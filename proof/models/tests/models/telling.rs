@@ -13,9 +13,9 @@ use crate::support::{check, Log, Time};
 /// where; but for one that is reported as hung, which a helper was left behind with.
 ///
 /// Broken by:
-/// - `helper-left-behind-begins-what-it-had`, seed 13347246045046255377
-/// - `hook-that-had-not-begun-is-given-up`, seed 14694278565402243075
-/// - `helper-left-behind-goes-on`, seed 16255329718283041428
+/// - `helper-left-behind-begins-what-it-had`, seed 15503004922396584271
+/// - `hook-that-had-not-begun-is-given-up`, seed 9981325559880764158
+/// - `helper-left-behind-goes-on`, seed 402049952467279698
 #[test]
 fn telling_goes_on_behind_one_that_hangs() {
     check(Time::Passes, || {
@@ -68,7 +68,7 @@ fn telling_goes_on_behind_one_that_hangs() {
 /// The same outside a shutdown: a token's callback that hangs leaves the worker's own callback to the next helper.
 ///
 /// Broken by:
-/// - `helper-is-never-left-behind`, seed 8373886220924767928
+/// - `helper-is-never-left-behind`, seed 16893520322229946179
 #[test]
 fn telling_one_worker_goes_on_behind_a_hang() {
     check(Time::Passes, || {
@@ -96,7 +96,7 @@ fn telling_one_worker_goes_on_behind_a_hang() {
 /// Callbacks run with no lock held: they may call back into everything, as may anybody else meanwhile.
 ///
 /// Broken by:
-/// - `callback-runs-under-its-lock`, seed 13203692839725619506
+/// - `callback-runs-under-its-lock`, seed 2518577631020358495
 #[test]
 fn telling_calls_back_with_no_lock_held() {
     check(Time::Stands, || {
@@ -133,7 +133,7 @@ fn telling_calls_back_with_no_lock_held() {
 /// Where no thread can be had the one that asks does the work: all callbacks run, once and in order.
 ///
 /// Broken by:
-/// - `no-thread-no-callbacks`, seed 16282401247625306746
+/// - `no-thread-no-callbacks`, seed 16259740073724331877
 #[test]
 fn telling_without_threads() {
     check(Time::Stands, || {
@@ -161,7 +161,7 @@ fn telling_without_threads() {
 /// At a deadline that is over from the start nothing is waited for, and nothing is left out.
 ///
 /// Broken by:
-/// - `late-entries-are-left-out`, seed 16621557488147151516
+/// - `late-entries-are-left-out`, seed 10911197010123819662
 #[test]
 fn telling_past_the_deadline() {
     check(Time::Passes, || {

@@ -11,8 +11,8 @@ use crate::support::{check, Log, Time};
 /// Who waits is woken by the stop. Of several stops one is the first.
 ///
 /// Broken by:
-/// - `token-wakes-before-it-is-stopped`, seed 7070996681351782668
-/// - `token-looks-before-the-lock`, seed 17881454194943598132
+/// - `token-wakes-before-it-is-stopped`, seed 13829643426991903823
+/// - `token-looks-before-the-lock`, seed 5495231237243022396
 #[test]
 fn token_wakes_who_waits() {
     check(Time::Stands, || {
@@ -30,7 +30,7 @@ fn token_wakes_who_waits() {
 /// A wait with a limit gives true only for a token that is stopped, whichever of the two comes first.
 ///
 /// Broken by:
-/// - `token-takes-a-limit-for-a-stop`, seed 11849401683973661218
+/// - `token-takes-a-limit-for-a-stop`, seed 17445033503702350414
 #[test]
 fn token_tells_a_stop_from_a_limit() {
     check(Time::Passes, || {
@@ -49,7 +49,7 @@ fn token_tells_a_stop_from_a_limit() {
 /// A callback that is registered while the token is stopped runs once: by who stops it, or at once by who registers it.
 ///
 /// Broken by:
-/// - `token-registers-in-two-steps`, seed 3372080172222651983
+/// - `token-registers-in-two-steps`, seed 4308765797715414806
 #[test]
 fn token_callback_runs_once() {
     check(Time::Stands, || {
@@ -79,7 +79,7 @@ fn token_callback_runs_once() {
 /// Once a callback is unregistered, it does not run and is not running.
 ///
 /// Broken by:
-/// - `token-callback-is-not-known-to-run`, seed 16409486870716655237
+/// - `token-callback-is-not-known-to-run`, seed 13723055527360172451
 #[test]
 fn token_callback_is_over_once_unregistered() {
     check(Time::Stands, || {
@@ -104,7 +104,7 @@ fn token_callback_is_over_once_unregistered() {
 /// A callback may unregister itself, and does not wait for itself.
 ///
 /// Broken by:
-/// - `token-unregister-waits-for-itself`, seed 5580440513528856788
+/// - `token-unregister-waits-for-itself`, seed 15970991115980998190
 #[test]
 fn token_callback_unregisters_itself() {
     check(Time::Stands, || {
@@ -128,7 +128,7 @@ fn token_callback_unregisters_itself() {
 /// Who unregisters a callback waits for that one alone: not for another, which may be waiting for who unregisters.
 ///
 /// Broken by:
-/// - `token-unregister-waits-for-all`, seed 10227027376570709254
+/// - `token-unregister-waits-for-all`, seed 17368065858161550356
 #[test]
 fn token_waits_for_no_other_callback() {
     check(Time::Stands, || {
@@ -148,7 +148,7 @@ fn token_waits_for_no_other_callback() {
 /// A child is stopped with its parent, whenever it was made; for the reason of its parent.
 ///
 /// Broken by:
-/// - `token-makes-a-child-in-two-steps`, seed 642931770236487265
+/// - `token-makes-a-child-in-two-steps`, seed 8884269636863863342
 #[test]
 fn token_stops_its_children() {
     check(Time::Stands, || {
@@ -176,7 +176,7 @@ fn token_stops_its_children() {
 /// The channel of a token disconnects on the stop, whichever of the two comes first.
 ///
 /// Broken by:
-/// - `token-channel-in-two-steps`, seed 15143477317385018020
+/// - `token-channel-in-two-steps`, seed 15758993660872164388
 #[test]
 fn token_disconnects_its_channel() {
     check(Time::Stands, || {
@@ -196,7 +196,7 @@ fn token_disconnects_its_channel() {
 /// A future that waits for the stop becomes ready.
 ///
 /// Broken by:
-/// - `token-waker-in-two-steps`, seed 16667396007164481297
+/// - `token-waker-in-two-steps`, seed 10605277045222033339
 #[test]
 fn token_wakes_futures() {
     check(Time::Stands, || {
@@ -212,7 +212,7 @@ fn token_wakes_futures() {
 /// else stops it meanwhile.
 ///
 /// Broken by:
-/// - `timer-is-not-woken`, seed 14437749646126826794
+/// - `timer-is-not-woken`, seed 8510794639362080133
 #[test]
 fn token_stops_at_its_time_limit() {
     check(Time::Passes, || {

@@ -14,7 +14,7 @@ use crate::support::{check, Log, Time};
 /// The callback of a worker that waits to be told runs once, whoever tells it, however many do.
 ///
 /// Broken by:
-/// - `callback-asked-again-counts-as-running`, seed 12923722293212173775
+/// - `callback-asked-again-counts-as-running`, seed 2178211068668725577
 #[test]
 fn worker_callback_runs_once() {
     check(Time::Stands, || {
@@ -63,7 +63,7 @@ fn worker_callback_is_over_when_the_shutdown_is() {
 /// A worker is told at its time limit: its callback runs, and runs once, whoever else tells it meanwhile.
 ///
 /// Broken by:
-/// - `time-limit-runs-no-callback`, seed 14500311737851966400
+/// - `time-limit-runs-no-callback`, seed 18423087655055693851
 #[test]
 fn worker_is_told_at_its_time_limit() {
     check(Time::Passes, || {
@@ -96,8 +96,8 @@ fn worker_is_told_at_its_time_limit() {
 /// A worker ends by itself while it is told: if it was told in time its callback runs, once. Its record goes either way.
 ///
 /// Broken by:
-/// - `end-forgets-the-callback-of-one-who-was-told`, seed 4570319752249333273
-/// - `terminate-does-not-settle`, seed 3775454391768919059
+/// - `end-forgets-the-callback-of-one-who-was-told`, seed 3688083814540774146
+/// - `terminate-does-not-settle`, seed 10577213565728599772
 #[test]
 fn worker_ends_while_it_is_told() {
     check(Time::Stands, || {
@@ -134,8 +134,8 @@ fn worker_ends_while_it_is_told() {
 /// A worker that loops over "is my flag set? else park" ends, by whomever it is told: also while it is being started.
 ///
 /// Broken by:
-/// - `unpark-is-not-owed`, PCT seed 6319040864296267747
-/// - `unpark-comes-first`, PCT seed 5664057135370765805
+/// - `unpark-is-not-owed`, PCT seed 4654671119853090060
+/// - `unpark-comes-first`, PCT seed 10726312299579434365
 #[test]
 fn worker_that_parks_is_woken() {
     check(Time::Stands, || {
@@ -162,7 +162,7 @@ fn worker_that_parks_is_woken() {
 /// A worker without a callback that loops over "is my token stopped? else park" is woken too.
 ///
 /// Broken by:
-/// - `token-of-one-who-was-told-is-new`, seed 4566474549417667644
+/// - `token-of-one-who-was-told-is-new`, seed 9254530710892939688
 #[test]
 fn worker_that_parks_on_its_token_is_woken() {
     check(Time::Stands, || {
@@ -181,8 +181,8 @@ fn worker_that_parks_on_its_token_is_woken() {
 /// A worker that leaves by itself while a shutdown is under way is no straggler, and nobody waits for it in vain.
 ///
 /// Broken by:
-/// - `one-who-is-gone-is-waited-for`, seed 11594996752155407251
-/// - `leave-settles-before-it-is-gone`, seed 141698115851319476
+/// - `one-who-is-gone-is-waited-for`, seed 17870487610891835103
+/// - `leave-settles-before-it-is-gone`, seed 12316176589931291933
 #[test]
 fn worker_that_ends_by_itself_is_no_straggler() {
     check(Time::Stands, || {
@@ -201,7 +201,7 @@ fn worker_that_ends_by_itself_is_no_straggler() {
 /// Joins by a handle and by a shutdown both come back, with the value.
 ///
 /// Broken by:
-/// - `join-wakes-no-other-join`, seed 5466297653443730970
+/// - `join-wakes-no-other-join`, seed 11123009878279590313
 #[test]
 fn worker_is_joined_by_all_who_wait() {
     check(Time::Stands, || {
@@ -226,7 +226,7 @@ fn worker_is_joined_by_all_who_wait() {
 /// A join that comes to its limit gives the handle back, and the next one has the value.
 ///
 /// Broken by:
-/// - `join-with-a-limit-keeps-the-thread`, seed 18284293819448869898
+/// - `join-with-a-limit-keeps-the-thread`, seed 14997607960255816519
 #[test]
 fn worker_can_be_joined_after_a_limit() {
     check(Time::Passes, || {
@@ -275,7 +275,7 @@ shuttle::thread_local! {
 /// Joined means gone: destructors of thread-locals included, whoever joins.
 ///
 /// Broken by:
-/// - `end-of-the-closure-counts-as-gone`, seed 15086043070531147977
+/// - `end-of-the-closure-counts-as-gone`, seed 1652318376074236891
 #[test]
 fn worker_is_gone_when_joined() {
     check(Time::Passes, || {
@@ -311,7 +311,7 @@ fn worker_is_gone_when_joined() {
 /// A destructor that hangs makes a straggler, not a hang; and its record goes when it ends after all.
 ///
 /// Broken by:
-/// - `deadline-never-comes`, seed 15612861908111561538
+/// - `deadline-never-comes`, seed 8473571298769453964
 #[test]
 fn worker_whose_destructor_hangs_is_a_straggler() {
     check(Time::Passes, || {
@@ -342,7 +342,7 @@ fn worker_whose_destructor_hangs_is_a_straggler() {
 /// A worker whose grace ends just now is a straggler or has finished, and is forgotten once it is gone in either case.
 ///
 /// Broken by:
-/// - `straggler-is-reported-as-finished`, PCT seed 8753270377818568468
+/// - `straggler-is-reported-as-finished`, PCT seed 12718393801131847252
 #[test]
 fn worker_leaves_when_its_grace_ends() {
     check(Time::Passes, || {
@@ -379,7 +379,7 @@ fn worker_leaves_when_its_grace_ends() {
 /// A worker that the shutdown leaves behind and that ends just then is forgotten too.
 ///
 /// Broken by:
-/// - `left-behind-is-looked-at-before-the-lock`, PCT seed 15532451050127319029
+/// - `left-behind-is-looked-at-before-the-lock`, PCT seed 6316362454654155688
 #[test]
 fn worker_ends_when_it_is_left_behind() {
     check(Time::Passes, || {
@@ -395,8 +395,8 @@ fn worker_ends_when_it_is_left_behind() {
 /// thread.
 ///
 /// Broken by:
-/// - `failed-spawn-stays-pending`, seed 17224404371556946167
-/// - `failed-spawn-wakes-nobody`, PCT seed 10111143167436490447
+/// - `failed-spawn-stays-pending`, seed 16647182707170524781
+/// - `failed-spawn-wakes-nobody`, PCT seed 12362243182713501968
 #[test]
 fn worker_that_could_not_start_leaves_nothing() {
     check(Time::Stands, || {
