@@ -11,7 +11,8 @@ use crossbeam_channel::Receiver;
 
 use super::callback::{StopCallback, StoppedFuture};
 use super::reason::{Stop, StopReason};
-use super::shared::{Extend, Never, Shared, Tripped};
+use super::shared::{Extend, Never, Shared};
+use super::tripped::{run_caught, Tripped};
 use crate::sync::Instant;
 
 /// The stopping side: whoever holds it can trip the token.
@@ -246,7 +247,7 @@ impl StopToken {
         match self.shared.add_callback(Box::new(callback)) {
             Ok(key) => StopCallback::new(Some((Arc::clone(&self.shared), key))),
             Err(callback) => {
-                super::shared::run_caught(callback);
+                run_caught(callback);
                 StopCallback::new(None)
             }
         }
