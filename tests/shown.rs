@@ -32,6 +32,16 @@ fn a_supervisor_says_its_name_and_whether_it_is_shutting_down() {
     let shown =
         |stopping| format!("Supervisor {{ name: Some(\"tier\"), shutting_down: {stopping}, .. }}");
     assert_eq!(format!("{supervisor:?}"), shown(false));
+    let hook = supervisor.on_shutdown("flush", || ());
+    let shown_hook = format!("{hook:?}");
+    assert!(
+        shown_hook.starts_with("Hook { id: WorkerId("),
+        "{shown_hook}"
+    );
+    assert!(
+        shown_hook.ends_with("name: \"flush\", .. }"),
+        "{shown_hook}"
+    );
     supervisor.shutdown();
     assert_eq!(format!("{supervisor:?}"), shown(true));
 }

@@ -206,3 +206,73 @@ impl Drop for Callback {
         drop_quietly(std::mem::replace(self.state.get_mut(), State::None));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn what_never_ran_may_panic_when_it_is_dropped() {
+        struct Bomb(mpsc::Sender<()>);
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                self.0.send(()).unwrap();
+                panic!("planned");
+            }
+        }
+        let (sender, dropped) = mpsc::channel();
+        let bomb = Bomb(sender);
+        let callback = Callback::new(Some(Box::new(move || drop(bomb))));
+        drop(callback);
+        dropped.recv().unwrap();
+    }
+
+    /// What is asked of a callback, in each state that it can be in.
+    #[test]
+    fn each_state_says_what_it_is() {
+        let said = |callback: &Callback| {
+            let (told, untold) = (callback.is_left(true), callback.is_left(false));
+            [
+                callback.is_absent(),
+                callback.is_ready(),
+                told,
+                untold,
+                callback.is_running(),
+                callback.is_hung(),
+                callback.is_over(),
+            ]
+        };
+        let none = Callback::new(None);
+        assert_eq!(said(&none), [true, false, false, false, false, false, true]);
+        let callback = Callback::new(Some(Box::new(|| ())));
+        assert_eq!(
+            said(&callback),
+            [false, true, true, false, false, false, false]
+        );
+        assert!(!callback.give_up());
+        let (began, no) = (Instant::now(), AtomicBool::new(false));
+        let (callback, (seen, hung)) = {
+            let callback = std::sync::Arc::new(callback);
+            let own = std::sync::Arc::clone(&callback);
+            let (send, receive) = mpsc::channel();
+            // From within, while it runs; then it is given up.
+            assert!(callback.remove());
+            callback.add(Box::new(move || {
+                let running = said(&own);
+                assert!(own.give_up());
+                send.send((running, said(&own))).unwrap();
+            }));
+            callback.run(began, &no);
+            (callback, receive.recv().unwrap())
+        };
+        assert_eq!(seen, [false, false, true, true, true, false, false]);
+        assert_eq!(hung, [false, false, false, false, false, true, false]);
+        assert_eq!(
+            said(&callback),
+            [false, false, false, false, false, true, true]
+        );
+        assert!(!callback.remove());
+    }
+}

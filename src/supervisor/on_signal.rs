@@ -107,3 +107,67 @@ impl Drop for Run {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    fn counting() -> (Arc<OnSignal>, Arc<AtomicU32>) {
+        let runs = Arc::new(AtomicU32::new(0));
+        let theirs = Arc::clone(&runs);
+        let handler = Box::new(move || {
+            theirs.fetch_add(1, Ordering::Relaxed);
+        });
+        (OnSignal::new(10, Location::caller(), handler), runs)
+    }
+
+    #[test]
+    fn what_comes_while_it_runs_makes_it_run_once_more() {
+        let (handler, runs) = counting();
+        let run = handler.rouse().expect("it does not run yet");
+        assert!(handler.rouse().is_none());
+        assert!(handler.rouse().is_none());
+        run.run(|message| panic!("{message}"));
+        assert_eq!(runs.load(Ordering::Relaxed), 2);
+        handler.rouse().expect("it is back").run(|_| ());
+        assert_eq!(runs.load(Ordering::Relaxed), 3);
+    }
+
+    #[test]
+    fn a_run_that_is_dropped_leaves_the_handler_for_the_next_signal() {
+        let (handler, runs) = counting();
+        drop(handler.rouse());
+        handler.rouse().expect("it is back").run(|_| ());
+        assert_eq!(runs.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn one_that_panics_is_said_and_as_good_as_before() {
+        let said = Mutex::new(Vec::new());
+        let handler = OnSignal::new(10, Location::caller(), Box::new(|| panic!("planned")));
+        for _ in 0..2 {
+            let run = handler.rouse().expect("it is back");
+            run.run(|message| said.lock().push(message));
+        }
+        assert_eq!(*said.lock(), ["planned", "planned"]);
+    }
+
+    #[test]
+    fn a_handler_that_panics_when_it_is_dropped_does_no_harm() {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("planned");
+            }
+        }
+        let bomb = Bomb;
+        let handler = Box::new(move || {
+            let _held = &bomb;
+        });
+        let handler = OnSignal::new(10, Location::caller(), handler);
+        assert!(format!("{handler:?}").starts_with("OnSignal { signal: 10, location: "));
+        drop(handler);
+    }
+}
