@@ -284,6 +284,24 @@ fn a_signal_while_main_cannot_hear_costs_no_deadline() {
 }
 
 #[test]
+fn a_supervisor_that_has_longer_than_the_process_is_cut_short() {
+    for name in [
+        "a private supervisor has longer",
+        "a private supervisor stops already and has longer",
+    ] {
+        let mut running = start(&mut scenario(name));
+        running.await_line("ready");
+        let ended = running.end_by(SIGTERM);
+        ended.assert_signal(SIGTERM);
+        assert!(
+            ended.took >= ms(900) && ended.took < PROMPT,
+            "{name}: {ended:#?}"
+        );
+        assert!(ended.err.contains("STUCK     patient"), "{}", ended.err);
+    }
+}
+
+#[test]
 fn after_a_signal_the_streams_of_the_c_library_are_flushed_too() {
     for name in [
         "main hears, and C has a line",

@@ -104,6 +104,18 @@ mod unix {
             .unwrap();
     }
 
+    /// A supervisor that is nested in none, with a worker that never ends, and a minute to wait for it.
+    fn private_for_a_minute() -> Supervisor {
+        let private = Supervisor::builder()
+            .deadline(Duration::from_secs(60))
+            .build();
+        let job = || loop {
+            std::thread::park();
+        };
+        private.worker().name("patient".into()).spawn(job).unwrap();
+        private
+    }
+
     /// A thread that nobody supervises, which leaves the process when it is told to.
     fn outsider(job: impl FnOnce() + Send + 'static) {
         std::thread::spawn(job);
@@ -542,6 +554,22 @@ mod unix {
                 population();
                 lock_a_c_stream();
                 deaf();
+            }
+            "a private supervisor has longer" => {
+                let _guard = short(1000).install().unwrap();
+                let private = private_for_a_minute();
+                ready();
+                sundown::wait_for_shutdown();
+                drop(private);
+            }
+            "a private supervisor stops already and has longer" => {
+                let _guard = short(1000).install().unwrap();
+                let private = private_for_a_minute();
+                let stopping = private.stop_token();
+                outsider(move || drop(private.shutdown()));
+                stopping.wait();
+                ready();
+                sundown::wait_for_shutdown();
             }
             "main is told by the guard" => {
                 let guard = guard();
