@@ -327,9 +327,10 @@ mod unix {
             // ---- shells and containers
             "serve" => serve(Supervisor::builder()),
             "serve with code" => serve(Supervisor::builder().exit(ExitStyle::Code)),
-            "slow to stop" => {
+            "slow to stop" | "quick to stop" => {
                 let _guard = Supervisor::builder().install().unwrap();
-                worker(Duration::from_millis(1500));
+                let slow = name.starts_with("slow");
+                worker(Duration::from_millis(if slow { 1500 } else { 50 }));
                 ready();
                 sundown::wait_for_shutdown();
                 say("main leaves");
