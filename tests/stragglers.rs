@@ -1125,3 +1125,26 @@ fn a_second_thread_that_exits_the_process() {
     );
     assert!(ended.err.contains("use `sundown::exit`"), "{}", ended.err);
 }
+
+#[test]
+fn a_stuck_thread_goes_by_the_kernel_s_number() {
+    let supervisor = Supervisor::builder()
+        .deadline(Duration::from_millis(100))
+        .build();
+    let (number, told) = std::sync::mpsc::channel();
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let job = move || {
+        // SAFETY: it only asks.
+        number.send(unsafe { libc::gettid() }).unwrap();
+        held.recv().unwrap_err()
+    };
+    drop(supervisor.spawn(job));
+    let number = told.recv().unwrap();
+    let report = supervisor.shutdown();
+    let stuck = report.stragglers()[0]
+        .straggler()
+        .expect("it was looked at");
+    let thread = stuck.thread().expect("it has been started");
+    assert_eq!(i64::from(thread.os_id()), i64::from(number));
+    drop(release);
+}

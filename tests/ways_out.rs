@@ -180,6 +180,13 @@ fn process_exit_on_a_worker() {
     }
 }
 
+/// From `main` these codes would look like a return and like a panic.
+#[test]
+fn process_exit_on_a_worker_is_an_exit_whatever_the_code() {
+    leaves("exit with zero on worker", 0, "Exit(0)");
+    leaves("exit with 101 on worker", 101, "Exit(101)");
+}
+
 #[test]
 fn process_exit_in_a_hook_or_callback_with_a_guard() {
     for name in [

@@ -338,6 +338,18 @@ mod unix {
                 exiter.spawn(|| exit(7)).unwrap();
                 deaf();
             }
+            "exit with zero on worker" => {
+                population();
+                let exiter = thread::Builder::new().name("exiter".into());
+                exiter.spawn(|| exit(0)).unwrap();
+                deaf();
+            }
+            "exit with 101 on worker" => {
+                population();
+                let exiter = thread::Builder::new().name("exiter".into());
+                exiter.spawn(|| exit(101)).unwrap();
+                deaf();
+            }
             "exit on worker with guard" => {
                 let _guard = guard();
                 population();
