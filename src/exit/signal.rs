@@ -246,7 +246,6 @@ fn run_logged(run: Run, signal: &str) {
 
 /// Names who is still waited for. Bounded, and takes no lock that it does not get at once.
 fn say_who_is_left(what: &str, end: &str) {
-    use std::fmt::Write;
     let roots = roots::all();
     let mut names = Vec::new();
     for core in &roots {
@@ -262,21 +261,24 @@ fn say_who_is_left(what: &str, end: &str) {
             }
         }));
     }
-    let mut text = format!("sundown: {what}; still waiting for ");
-    match names.is_empty() {
-        true => text.push_str("nobody"),
-        false => {
-            const MOST: usize = 20;
-            let shown = names.len().min(MOST);
-            text.push_str(&names[..shown].join(", "));
-            if names.len() > MOST {
-                // Writing to a String does not fail.
-                let _ = write!(text, " and {} more", names.len() - MOST);
-            }
-        }
+    let names = listed(&names);
+    logging::print(&format!(
+        "sundown: {what}; still waiting for {names} ({end})\n"
+    ));
+}
+
+/// The first of these names, and how many more there are.
+fn listed(names: &[String]) -> String {
+    const MOST: usize = 20;
+    match names {
+        [] => "nobody".to_owned(),
+        names if names.len() <= MOST => names.join(", "),
+        names => format!(
+            "{} and {} more",
+            names[..MOST].join(", "),
+            names.len() - MOST
+        ),
     }
-    text.push_str(&format!(" ({end})\n"));
-    logging::print(&text);
 }
 
 /// How many more signals end the process at once while this supervisor shuts down. `None` if it is not told of signals.
@@ -285,4 +287,20 @@ pub(crate) fn signals_to_the_end(core: &Arc<Core>) -> Option<u8> {
     let target = target.as_ref()?;
     let ours = target.core.as_ptr() == Arc::as_ptr(core);
     ours.then(|| if target.first.get().is_some() { 1 } else { 2 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn twenty_names_are_listed_and_the_others_counted() {
+        let names = |count: usize| -> Vec<String> { (1..=count).map(|n| n.to_string()).collect() };
+        assert_eq!(listed(&[]), "nobody");
+        assert_eq!(listed(&names(1)), "1");
+        assert_eq!(listed(&names(2)), "1, 2");
+        assert!(listed(&names(20)).ends_with(", 19, 20"));
+        assert!(listed(&names(21)).ends_with(", 19, 20 and 1 more"));
+        assert!(listed(&names(120)).ends_with(", 19, 20 and 100 more"));
+    }
 }

@@ -27,6 +27,7 @@ pub(crate) mod roots;
 mod settings;
 mod shutdown;
 pub(crate) mod straggler;
+mod stuck_thread;
 mod telling;
 mod told;
 mod trace;
@@ -53,7 +54,8 @@ pub(crate) use observers::Observer;
 pub(crate) use report::Note;
 pub use report::{CallbackFault, EntryKind, EntryReport, Outcome, ShutdownReport, WorkerId};
 pub use settings::{ExitStyle, Order, Strategy};
-pub use straggler::{CallbackState, Straggler, StuckThread, ThreadState};
+pub use straggler::{CallbackState, Straggler};
+pub use stuck_thread::{StuckThread, ThreadState};
 pub(crate) use telling::{tell_worker, TimeLimit};
 
 use registry::{Core, Entry};
