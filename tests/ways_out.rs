@@ -305,6 +305,7 @@ fn a_supervisor_that_has_longer_than_the_process_is_cut_short() {
             "{name}: {ended:#?}"
         );
         assert!(ended.err.contains("STUCK     patient"), "{}", ended.err);
+        ended.assert_order(&["not so long any more"]);
     }
 }
 

@@ -18,7 +18,7 @@ mod unix {
     use std::net::TcpListener;
     use std::process::{exit, ExitCode};
     use std::sync::mpsc;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use sundown::{thread, Cause, ExitStyle, Guard, Supervisor};
 
@@ -109,10 +109,20 @@ mod unix {
         let private = Supervisor::builder()
             .deadline(Duration::from_secs(60))
             .build();
-        let job = || loop {
-            std::thread::park();
+        let job = |stop: sundown::StopToken| {
+            stop.wait();
+            let near = || stop.deadline().unwrap() < Instant::now() + Duration::from_secs(5);
+            // Nothing tells when a deadline has come nearer, so this looks again.
+            while !near() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            say("not so long any more");
+            loop {
+                std::thread::park();
+            }
         };
-        private.worker().name("patient".into()).spawn(job).unwrap();
+        let worker = private.worker().name("patient".into());
+        worker.spawn_with(job).unwrap();
         private
     }
 
