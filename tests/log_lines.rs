@@ -120,4 +120,44 @@ fn what_happens_is_in_the_log_with_its_key_values() {
     assert_eq!(lines[ended.unwrap()].values["event"], "shutdown_ended");
     assert_eq!(lines[began.unwrap()].values["event"], "shutdown_began");
     assert_eq!(lines[began.unwrap()].values["name"], "shop");
+    drop(lines);
+
+    // Who asks for more time is said, and what was cut off of it; once, however often it asks.
+    let allowed = Duration::from_secs(5);
+    let supervisor = Supervisor::builder()
+        .deadline(Duration::from_secs(60))
+        .max_extension(allowed)
+        .build();
+    let asks = |name: &str, by: Duration| {
+        let job = move |stop: sundown::StopToken| {
+            stop.wait();
+            stop.extend(by);
+            stop.extend(by + Duration::from_secs(1));
+        };
+        let worker = supervisor.worker().name(name.into());
+        worker.spawn_with(job).unwrap()
+    };
+    let handles = [
+        asks("modest", Duration::from_secs(62)),
+        asks("greedy", Duration::from_secs(600)),
+    ];
+    in_time({
+        let supervisor = supervisor.clone();
+        move || supervisor.shutdown()
+    });
+    drop(handles);
+    let said = |name: &str, level: Level| {
+        let lines = LINES.lock().unwrap();
+        let asked = format!("{name} asked for ");
+        let about = |line: &&Line| line.level == level && line.text.starts_with(&asked);
+        lines.iter().filter(about).count()
+    };
+    assert_eq!(
+        (said("modest", Level::Info), said("modest", Level::Warn)),
+        (2, 0)
+    );
+    assert_eq!(
+        (said("greedy", Level::Info), said("greedy", Level::Warn)),
+        (1, 1)
+    );
 }

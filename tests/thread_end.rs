@@ -71,3 +71,36 @@ fn one_that_never_ends_is_a_straggler_at_the_deadline() {
     assert!(took >= ms(1000) && took < ms(4000), "{took:?}");
     drop(key);
 }
+
+/// It has come to an end, as far as its function goes; its thread has not.
+#[test]
+fn one_that_has_failed_and_never_ends_is_a_straggler() {
+    let (key, lock) = UnixStream::pair().unwrap();
+    let supervisor = Supervisor::builder().deadline(ms(500)).build();
+    let hang = |lock: &UnixStream| {
+        let mut lock = lock.try_clone().unwrap();
+        when_c_ends_the_thread(move || {
+            let _ = lock.read(&mut [0]); // until the key is gone
+        });
+    };
+    let (ours, theirs) = (lock.try_clone().unwrap(), lock);
+    let panics = supervisor.worker().name("panics".into());
+    let panics = panics.spawn(move || {
+        hang(&ours);
+        panic!("planned");
+    });
+    drop(panics.unwrap());
+    let fails = supervisor.worker().name("fails".into());
+    fails
+        .spawn_loop(move |stop| {
+            hang(&theirs);
+            stop.wait();
+            Err::<(), _>("planned")
+        })
+        .unwrap();
+    let report = supervisor.shutdown();
+    for entry in report.entries() {
+        assert!(entry.is_straggler(), "{report}");
+    }
+    drop(key);
+}

@@ -131,3 +131,45 @@ impl Core {
         Some((began, registry.deadline))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use crate::supervisor::Supervisor;
+
+    #[test]
+    fn hooks_count_from_their_registration_to_their_end() {
+        let supervisor = Supervisor::new();
+        let (seen, all) = mpsc::channel();
+        let look = |at_exit: bool| {
+            let (core, seen) = (supervisor.core.clone(), seen.clone());
+            move || {
+                let left = core.left();
+                seen.send((at_exit, left.of, left.waited.len(), core.awaited().0.len()))
+                    .unwrap();
+            }
+        };
+        supervisor.on_exit("older", look(true));
+        supervisor.on_exit("newer", look(true));
+        supervisor.on_shutdown("older", look(false));
+        supervisor.on_shutdown("newer", look(false));
+        let left = supervisor.core.left();
+        assert_eq!((left.of, left.waited.len()), (4, 4));
+        assert!(supervisor.core.awaited().0.is_empty(), "nobody waits yet");
+        supervisor.shutdown();
+        drop(supervisor);
+        drop(seen);
+        // Of four in all, this many are left; and of those that were started, the shutdown waits for the one that runs.
+        let seen: Vec<_> = all.iter().collect();
+        assert_eq!(
+            seen,
+            [
+                (false, 4, 4, 1),
+                (false, 4, 3, 1),
+                (true, 4, 2, 1),
+                (true, 4, 1, 1)
+            ]
+        );
+    }
+}
