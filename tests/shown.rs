@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io;
 
-use sundown::{InstallError, StopSource, Stopped, Supervisor};
+use sundown::{Cause, InstallError, StopReason, StopSource, Stopped, Supervisor};
 
 #[test]
 fn a_token_says_whether_it_is_stopped() {
@@ -86,4 +86,52 @@ fn why_an_installation_failed_is_said_and_who_said_so() {
     ] {
         assert!(error.source().is_none(), "{error}");
     }
+}
+
+#[test]
+fn why_an_installation_failed_says_what_to_do() {
+    for (error, words) in [
+        (InstallError::AlreadyInstalled, "keep one guard, in main"),
+        (
+            InstallError::ShuttingDown,
+            "install again when that is through",
+        ),
+        (
+            InstallError::HandlerExists(15),
+            "the program has a handler for SIGTERM already",
+        ),
+        (InstallError::HandlerExists(2), "request_shutdown"),
+        (InstallError::NoHandlerFor(9), "signal 9 can have no handler"),
+        (InstallError::SignalsOff(10), "leave one of them out"),
+        (InstallError::Forked, "fork before installing"),
+        (
+            InstallError::Ctrlc(ctrlc::Error::MultipleHandlers),
+            "with ctrlc already",
+        ),
+        (
+            InstallError::Ctrlc(ctrlc::Error::NoSuchSignal(ctrlc::SignalType::Ctrlc)),
+            "ctrlc cannot",
+        ),
+    ] {
+        assert!(error.to_string().contains(words), "{error}");
+    }
+}
+
+#[test]
+fn a_reason_to_stop_has_words() {
+    for (reason, words) in [
+        (StopReason::Source, "its own source"),
+        (StopReason::TimeLimit, "its time limit"),
+        (StopReason::Restart, "the restart of a sibling"),
+        (StopReason::Terminated, "terminate"),
+        (StopReason::Shutdown(Cause::Requested), "shutdown"),
+        (
+            StopReason::Parent(Box::new(StopReason::Source)),
+            "its parent's stop, by its own source",
+        ),
+    ] {
+        assert!(reason.to_string().contains(words), "{reason}");
+    }
+    assert!(!StopSource::default().is_stopped());
+    assert!(!Supervisor::default().is_shutting_down());
 }

@@ -58,6 +58,17 @@ fn stop_timeout_of_unit() -> Option<Duration> {
     std::env::var_os("INVOCATION_ID")?;
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     let (unit, of_a_user) = service_in(&groups)?;
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    stop_timeout(unit, &unit_folders(of_a_user, home))
+}
+
+/// Where unit files are, those first that others go before.
+fn unit_folders(of_a_user: bool, home: Option<PathBuf>) -> Vec<PathBuf> {
+    if of_a_user {
+        let own = home.map(|home| home.join(".config/systemd/user"));
+        let shared = ["/usr/lib/systemd/user", "/etc/systemd/user"];
+        return shared.into_iter().map(PathBuf::from).chain(own).collect();
+    }
     let system = [
         "/usr/lib/systemd/system",
         "/usr/local/lib/systemd/system",
@@ -65,15 +76,7 @@ fn stop_timeout_of_unit() -> Option<Duration> {
         "/run/systemd/system",
         "/etc/systemd/system",
     ];
-    let mut folders: Vec<PathBuf> = system.iter().map(PathBuf::from).collect();
-    if of_a_user {
-        folders = ["/usr/lib/systemd/user", "/etc/systemd/user"]
-            .map(PathBuf::from)
-            .into();
-        let home = std::env::var_os("HOME").map(PathBuf::from);
-        folders.extend(home.map(|home| home.join(".config/systemd/user")));
-    }
-    stop_timeout(unit, &folders)
+    system.into_iter().map(PathBuf::from).collect()
 }
 
 /// The service that a process with these control groups is, and whether it is one of a user's manager.
@@ -245,6 +248,18 @@ mod tests {
         assert_eq!(service(user), Some(("b@1.service", true)));
         let shell = "0::/user.slice/user-7.slice/user@7.service/app.slice/shell.scope";
         assert_eq!(service(shell), None);
+    }
+
+    #[test]
+    fn units_of_a_user_are_elsewhere() {
+        let home = || Some(PathBuf::from("/home/a"));
+        let last = |of_a_user, home| unit_folders(of_a_user, home).pop();
+        assert_eq!(last(false, home()), Some("/etc/systemd/system".into()));
+        assert_eq!(last(true, None), Some("/etc/systemd/user".into()));
+        assert_eq!(
+            last(true, home()),
+            Some("/home/a/.config/systemd/user".into())
+        );
     }
 
     #[test]
