@@ -70,4 +70,5 @@ fn graces_that_do_not_fit_into_the_deadline() {
     let said = warnings(&["a grace that is too long"], None);
     assert_one(&said, &["3.00 s", "1.00 s"]);
     assert_eq!(warnings(&["graces side by side"], None), [""; 0]);
+    assert_eq!(warnings(&["graces that just fit"], None), [""; 0]);
 }

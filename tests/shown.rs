@@ -101,7 +101,10 @@ fn why_an_installation_failed_says_what_to_do() {
             "the program has a handler for SIGTERM already",
         ),
         (InstallError::HandlerExists(2), "request_shutdown"),
-        (InstallError::NoHandlerFor(9), "signal 9 can have no handler"),
+        (
+            InstallError::NoHandlerFor(9),
+            "signal 9 can have no handler",
+        ),
         (InstallError::SignalsOff(10), "leave one of them out"),
         (InstallError::Forked, "fork before installing"),
         (

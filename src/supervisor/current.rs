@@ -261,3 +261,35 @@ pub(crate) fn is_main() -> bool {
         cell.get() == Main::Yes
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::supervisor::Supervisor;
+
+    #[test]
+    fn an_adopted_thread_is_known_until_it_has_been_joined_and_no_other_is_forgotten() {
+        let known = |id: WorkerId| ADOPTED.lock().iter().any(|thread| thread.worker.id == id);
+        let supervisor = Supervisor::new();
+        let adopt = |name: &str| {
+            let (release, held) = mpsc::channel::<()>();
+            let thread = std::thread::spawn(move || held.recv().is_err());
+            let end = release.clone();
+            (supervisor.adopt(name, thread, move || drop(end)), release)
+        };
+        let (first, of_first) = adopt("first");
+        let (second, of_second) = adopt("second");
+        let ids = [first.id(), second.id()];
+        assert!(ids.into_iter().all(known));
+        first.terminate();
+        drop(of_first);
+        assert!(first.join().unwrap());
+        assert_eq!(ids.map(known), [false, true]);
+        second.terminate();
+        drop(of_second);
+        assert!(second.join().unwrap());
+        assert!(!ids.into_iter().any(known));
+    }
+}

@@ -172,4 +172,19 @@ mod tests {
             ]
         );
     }
+
+    #[test]
+    fn who_is_not_waited_for_does_not_count() {
+        let supervisor = Supervisor::new();
+        let (release, held) = mpsc::channel::<()>();
+        let daemon = supervisor.worker().daemon();
+        let daemon = daemon.spawn(move || held.recv()).unwrap();
+        assert_eq!(supervisor.core.left().of, 0);
+        let worker = supervisor.worker().spawn_with(|stop| stop.wait());
+        let left = supervisor.core.left();
+        assert_eq!((left.of, left.waited.len()), (1, 1));
+        assert!(left.waited[0].worker);
+        drop((release, daemon, worker));
+        supervisor.shutdown();
+    }
 }

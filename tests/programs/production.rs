@@ -439,6 +439,15 @@ mod unix {
                 say(format!("{}", sundown::is_shutting_down()));
                 say(format!("{}", sundown::is_shutting_down()));
             }
+            "graces that just fit" => {
+                log_warnings();
+                let _guard = short(1000).order(Order::OneByOne).install().unwrap();
+                for _ in 0..2 {
+                    let worker = thread::Builder::new().grace(Duration::from_millis(500));
+                    worker.spawn_with(|stop| stop.wait()).unwrap();
+                }
+                say(format!("{}", sundown::is_shutting_down()));
+            }
             "graces side by side" => {
                 log_warnings();
                 let _guard = short(1000).install().unwrap();
