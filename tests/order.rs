@@ -8,7 +8,7 @@ use std::time::Duration;
 use crossbeam_channel::bounded;
 use sundown::thread::JoinHandle;
 use sundown::{CallbackFault, EntryKind, Order, Outcome, Supervisor};
-use support::{in_time, Gate, Journal};
+use support::{in_time, timed, Gate, Journal};
 
 /// A worker that notes when it is told, and that it is over only a while later: so that whoever does not wait for it is
 /// caught.
@@ -189,6 +189,29 @@ fn one_by_one_also_waits_for_those_with_nothing_but_a_token() {
     assert_eq!(
         journal.lines(),
         ["told C", "over C", "told B", "over B", "told A", "over A"]
+    );
+}
+
+/// Else the one that is waited for would wait for it until the deadline.
+#[test]
+fn one_by_one_who_comes_late_is_told_at_once() {
+    let supervisor = Supervisor::builder().order(Order::OneByOne).build();
+    let home = supervisor.clone();
+    let worker = supervisor.worker().name("cleans up".into());
+    let job = move |stop: sundown::StopToken| {
+        stop.wait();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let late = home.worker().name("late".into());
+        let late = late.on_terminate(move || drop(end));
+        late.spawn(move || ended.recv()).unwrap().join().unwrap()
+    };
+    let worker = worker.spawn_with(job).unwrap();
+    let (report, took) = timed(|| supervisor.shutdown());
+    assert!(report.is_clean(), "{report}");
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    assert!(
+        worker.join().unwrap().is_err(),
+        "its channel has no sender any more"
     );
 }
 
