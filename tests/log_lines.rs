@@ -160,4 +160,23 @@ fn what_happens_is_in_the_log_with_its_key_values() {
         (said("greedy", Level::Info), said("greedy", Level::Warn)),
         (1, 1)
     );
+
+    // A nested supervisor's end is in the report of what it is nested in; only one that ends by itself is news.
+    let ends = |name: &str| -> Vec<Level> {
+        let ended = |line: &Line| line.values["event"] == "shutdown_ended";
+        about(name)
+            .into_iter()
+            .filter(ended)
+            .map(|line| line.level)
+            .collect()
+    };
+    let outer = Supervisor::new();
+    let by_itself = outer.child("by itself");
+    let with_it = outer.child("with it");
+    drop([&by_itself, &with_it].map(|tier| tier.spawn(|| ())));
+    in_time(move || by_itself.shutdown());
+    in_time(move || outer.shutdown());
+    drop(with_it);
+    assert_eq!(ends("by itself"), [Level::Info]);
+    assert_eq!(ends("with it"), [Level::Debug]);
 }

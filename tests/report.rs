@@ -55,6 +55,11 @@ fn each_entry_says_who_it_is_and_how_it_went() {
     assert_eq!(reader.kind(), EntryKind::Worker);
     assert_eq!(reader.id(), id);
     assert_eq!(reader.name(), Some("reader"));
+    assert_eq!(
+        reader.supervisor(),
+        None,
+        "it is in none but the one that reports"
+    );
     assert_eq!(reader.location().file(), file!());
     assert!(reader.location().line() > begun_line);
     assert_eq!(*reader.outcome(), Outcome::Finished);
@@ -310,6 +315,13 @@ fn a_report_so_far_is_not_complete() {
     let so_far = sees.recv_timeout(PATIENCE).unwrap();
     assert!(!so_far.is_complete() && !so_far.is_clean());
     assert!(so_far.to_string().contains("still going on"), "{so_far}");
+    let asks = entry(&so_far, "asks");
+    assert_eq!(
+        *asks.outcome(),
+        Outcome::Straggler,
+        "it has not returned yet"
+    );
+    assert_eq!(asks.callback(), None);
     assert!(whole.is_complete() && whole.is_clean());
     assert_eq!(whole.entries().len(), 2);
 }

@@ -286,6 +286,13 @@ mod tests {
         write("etc/a.service.d/10.conf", "[Service]\nTimeoutStopSec=30\n");
         write("etc/a.service.d/30.txt", "[Service]\nTimeoutStopSec=40\n");
         assert_eq!(found("a.service"), Some(Duration::from_secs(20)));
+        // However the system lists them.
+        for name in 11..20 {
+            let text = format!("[Service]\nTimeoutStopSec={}\n", 100 + name);
+            write(&format!("etc/c.service.d/{name}.conf"), &text);
+        }
+        write("etc/c.service.d/99.conf", "[Service]\nRestart=no\n");
+        assert_eq!(found("c.service"), Some(Duration::from_secs(119)));
         write("usr/b@.service", "[Service]\nTimeoutStopSec=7\n");
         assert_eq!(found("b@one.service"), Some(Duration::from_secs(7)));
         write(

@@ -109,11 +109,14 @@ mod unix {
         let private = Supervisor::builder()
             .deadline(Duration::from_secs(60))
             .build();
-        let job = |stop: sundown::StopToken| {
+        let own = private.stop_token();
+        let job = move |stop: sundown::StopToken| {
             stop.wait();
-            let near = || stop.deadline().unwrap() < Instant::now() + Duration::from_secs(5);
+            let is_near = |token: &sundown::StopToken| {
+                token.deadline().unwrap() < Instant::now() + Duration::from_secs(5)
+            };
             // Nothing tells when a deadline has come nearer, so this looks again.
-            while !near() {
+            while !(is_near(&stop) && is_near(&own)) {
                 std::thread::sleep(Duration::from_millis(5));
             }
             say("not so long any more");
