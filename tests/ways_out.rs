@@ -330,6 +330,14 @@ fn a_stream_of_the_c_library_that_is_in_use_holds_nothing_up() {
         assert!(ended.took < PROMPT, "{name}: {ended:#?}");
         assert_eq!(ended.err, "");
     }
+    // Whether the coordinator has gone by then is a matter of moments.
+    for _ in 0..10 {
+        let name = "main requests for a signal and exits, and a C stream is locked";
+        let ended = run(&mut scenario(name));
+        ended.assert_signal(SIGTERM);
+        assert_orderly(&ended);
+        assert!(ended.took < PROMPT, "{ended:#?}");
+    }
 }
 
 #[test]

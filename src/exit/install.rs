@@ -247,12 +247,14 @@ pub fn init() -> Result<Guard, InstallError> {
 
 /// The coordinator thread: waits for a request, carries it out, and ends the process unless somebody else does.
 fn coordinate(core: &Arc<Core>, messages: &Receiver<Message>) {
+    // Who makes a request wakes `main` first and sends a message then, so `main` may be through and send one before it.
+    let mut ending = false;
     match messages.receive(None) {
         Some(Message::Signal(signal)) => {
             core.begin(Cause::Signal(signal), false);
         }
-        // Behind a request, or just before one that another thread makes: then the deadline bounds the flush.
-        Some(Message::Requested | Message::Ending) => {}
+        Some(Message::Requested) => {}
+        Some(Message::Ending) => ending = true,
         Some(Message::Done) | None => return,
     }
     let (by_leaver, deadline, cause) = {
@@ -272,20 +274,25 @@ fn coordinate(core: &Arc<Core>, messages: &Receiver<Message>) {
     let mut flushes = true;
     if leaving || hears {
         let deadline = core.registry.lock().deadline; // it may have been extended
-        flushes = !wait_for_the_end(messages, deadline);
+        flushes = !wait_for_the_end(messages, deadline, ending);
     }
     end_process(core, &report, flushes);
 }
 
 /// `main` (or a thread that is exiting) ends the process. Returns at the deadline if that has not happened. True if it was about to,
 /// and what it flushes hangs.
-fn wait_for_the_end(messages: &Receiver<Message>, mut deadline: Option<Instant>) -> bool {
-    let mut ending = false;
+fn wait_for_the_end(
+    messages: &Receiver<Message>,
+    deadline: Option<Instant>,
+    mut ending: bool,
+) -> bool {
+    let flushed = || Some(Instant::now() + roots::FLUSH_LIMIT);
+    let mut deadline = if ending { flushed() } else { deadline };
     // Nobody tells us to go on: the other messages that may still come are of signals.
     while let Some(message) = messages.receive(deadline) {
         if let Message::Ending = message {
             ending = true;
-            deadline = Some(Instant::now() + roots::FLUSH_LIMIT);
+            deadline = flushed();
         }
     }
     ending

@@ -140,7 +140,8 @@ impl Drop for Signals {
     }
 }
 
-/// Runs on ctrlc's thread for each signal, one at a time: a panic here would be the end of Ctrl-C, and so would be waiting.
+/// Runs on ctrlc's thread for each signal, one at a time: a panic here would be the end of Ctrl-C, and so would be waiting
+/// for long.
 fn on_wake() {
     // None: the signal came between ctrlc's handler and ours, so which it was is not known. It most likely came from a service
     // manager, which asks with this one.
@@ -163,12 +164,7 @@ fn on_wake() {
     };
     match since_first {
         None => match core.upgrade() {
-            // The installation is not through: what it starts next hears of it. It fails only if the installation has.
-            Some(core) if !core.is_coordinated() => {
-                sender.send(Message::Signal(first));
-            }
-            // Here, which saves a switch of threads: who carries it out is woken by this. Calls nobody.
-            Some(core) if core.begin(Cause::Signal(first), false) => {}
+            Some(core) if request(&core, &sender, first) => {}
             // The first, but something else began the shutdown: say what is going on, and let it go on.
             Some(_) => say_who_is_left("stopping already", "again to leave at once"),
             None => {} // it has ended with its guard
@@ -186,6 +182,21 @@ fn on_wake() {
             sys::die_of(last)
         }
     }
+}
+
+/// Requests the shutdown. False if something else has begun it already.
+fn request(core: &Core, sender: &Sender<Message>, signal: i32) -> bool {
+    if core.is_stopping() {
+        return false;
+    }
+    // Here, which saves a switch of threads: this wakes who carries it out, and calls nobody.
+    if core.is_coordinated() {
+        return core.begin(Cause::Signal(signal), false);
+    }
+    // The installation is not through, or the registry's lock is not to be had: then the coordinator does it. Nobody is there to only if
+    // the installation has failed.
+    sender.send(Message::Signal(signal));
+    true
 }
 
 /// A signal that does not mean stop: starts a run of each of its handlers.

@@ -43,6 +43,9 @@ impl Timers {
             let mut is_pending = |number| pending.get_mut(number).is_some();
             self.soonest
                 .retain(|Reverse((_, number))| is_pending(*number));
+        }
+        // What a burst has left behind is given back, but not so much that the next deadline has to ask again.
+        if self.soonest.capacity() > 8 * self.soonest.len() + 4 * SLACK {
             self.soonest.shrink_to(2 * self.soonest.len() + SLACK);
         }
         target
@@ -154,5 +157,23 @@ mod tests {
         // Other tests have some of their own.
         let timers = TIMERS.lock();
         assert!(timers.soonest.len() <= 2 * timers.pending.len() + SLACK);
+        assert!(timers.soonest.capacity() <= 8 * timers.soonest.len() + 4 * SLACK);
+    }
+
+    #[test]
+    fn what_has_fired_leaves_nothing_behind() {
+        let target = Arc::new(Nothing);
+        for _ in 0..10_000 {
+            let target: Arc<dyn Expire> = Arc::clone(&target) as _;
+            at(Instant::now(), Arc::downgrade(&target));
+        }
+        // Nobody tells that a deadline without a target's own doing has fired.
+        let limit = Instant::now() + Duration::from_secs(20);
+        while Arc::weak_count(&target) > 0 {
+            assert!(Instant::now() < limit, "they do not fire");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let timers = TIMERS.lock();
+        assert!(timers.soonest.capacity() <= 8 * timers.soonest.len() + 4 * SLACK);
     }
 }

@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::RwLock;
 
 use super::extension::extension;
 use super::registry::{main_id, Core};
@@ -43,8 +43,9 @@ struct Who {
     role: Role,
 }
 
-/// Threads that were adopted. They have no seat: they were running before we knew of them.
-static ADOPTED: Mutex<Vec<AdoptedThread>> = parking_lot::const_mutex(Vec::new());
+/// Threads that were adopted. They have no seat: they were running before we knew of them. A lock for readers, so that one who looks while
+/// another thread forks leaves a child that can look as well.
+static ADOPTED: RwLock<Vec<AdoptedThread>> = RwLock::new(Vec::new());
 /// How many there are, for a look without the lock. Written under it.
 static ADOPTED_COUNT: AtomicUsize = AtomicUsize::new(0);
 
@@ -87,7 +88,7 @@ pub(crate) fn adopt(
     core: &Arc<Core>,
     worker: &Arc<Worker>,
 ) -> Adopted {
-    let mut adopted = ADOPTED.lock();
+    let mut adopted = ADOPTED.write();
     adopted.push(AdoptedThread {
         ident,
         id,
@@ -104,7 +105,7 @@ pub(crate) struct Adopted(WorkerId);
 
 impl Drop for Adopted {
     fn drop(&mut self) {
-        let mut adopted = ADOPTED.lock();
+        let mut adopted = ADOPTED.write();
         let at = adopted.iter().position(|thread| thread.worker.id == self.0);
         let removed = at.map(|at| adopted.swap_remove(at));
         ADOPTED_COUNT.store(adopted.len(), Ordering::Relaxed);
@@ -235,7 +236,7 @@ fn look<R>(with: impl FnOnce(&Who) -> R) -> Option<R> {
 /// it. std's identities are never given twice, so they decide as long as the thread is `alive`, which means that it has its
 /// thread-locals.
 fn adopted(alive: bool) -> Option<Who> {
-    let adopted = ADOPTED.lock();
+    let adopted = ADOPTED.read();
     let this = adopted.iter().find(|thread| thread.ident.is_current())?;
     if alive && thread::current().id() != this.id {
         return None;
@@ -271,7 +272,7 @@ mod tests {
 
     #[test]
     fn an_adopted_thread_is_known_until_it_has_been_joined_and_no_other_is_forgotten() {
-        let known = |id: WorkerId| ADOPTED.lock().iter().any(|thread| thread.worker.id == id);
+        let known = |id: WorkerId| ADOPTED.read().iter().any(|thread| thread.worker.id == id);
         let supervisor = Supervisor::new();
         let adopt = |name: &str| {
             let (release, held) = mpsc::channel::<()>();

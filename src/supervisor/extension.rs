@@ -163,9 +163,10 @@ impl Worker {
         self.progress.lock().rare().extended = Some(Box::new(extended));
     }
 
-    /// Whether this end of its grace has been put off.
-    pub(super) fn is_put_off(&self, end: Instant) -> bool {
-        self.extended().is_some_and(|extended| extended.until > end)
+    /// Until when this end of its grace has been put off, if it has.
+    pub(super) fn put_off(&self, end: Instant) -> Option<Instant> {
+        let until = self.extended()?.until;
+        Some(until).filter(|until| *until > end)
     }
 }
 
@@ -203,8 +204,10 @@ impl Registry {
             said: old.said || cut,
         });
         if more {
-            // The grace that it had is passed over when its end comes.
-            self.add_grace(worker, until);
+            if old.until == old.before {
+                // From now on one of its graces is watched, and put off as often as it asks, when its end comes.
+                self.add_grace(worker, until);
+            }
             worker.prolong(until);
             self.move_deadline(until);
         }

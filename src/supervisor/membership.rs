@@ -8,6 +8,7 @@ use super::observers::Observers;
 use super::registry::{next_id, ChildRecord, Closed, Core, Entry, Phase, Registry, Told};
 use super::report::{EntryKind, WorkerId};
 use super::settings::{Settings, Strategy};
+use super::waited::LOCK_LIMIT;
 use super::worker::Worker;
 use crate::base::sort::sort_by_key;
 use crate::stop::StopSource;
@@ -51,9 +52,10 @@ impl Core {
         self.phase.load(Ordering::Acquire) != Phase::Running as u8
     }
 
-    /// Whether there is a coordinator thread that a request rouses.
+    /// Whether there is a coordinator thread that a request rouses. Without waiting long for the lock, and no if it is not to be had.
     pub(crate) fn is_coordinated(&self) -> bool {
-        self.registry.lock().coordinator.is_some()
+        let registry = self.registry.try_lock_for(LOCK_LIMIT);
+        registry.is_some_and(|registry| registry.coordinator.is_some())
     }
 
     /// Whether the shutdown is through.

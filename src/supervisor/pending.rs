@@ -53,7 +53,8 @@ impl Worker {
     }
 }
 
-/// The end of the grace of one worker that was told, so that its record is in `told` as well: dropping this drops no record.
+/// The end of the grace of one worker, whose record is in `told` as well (or `untold`, of a `main` that asks before its turn): dropping
+/// this drops no record.
 pub(super) struct Grace {
     end: Instant,
     worker: Arc<Worker>,
@@ -133,12 +134,18 @@ impl Registry {
             let Some(Grace { end, worker }) = self.graces.pop() else {
                 break;
             };
-            if worker.is_pending() && !worker.is_put_off(end) {
-                worker.standing.set(Stand::Late);
-                self.pending -= 1;
-                worker.give_up(end);
-                any = true;
+            if !worker.is_pending() {
+                continue;
             }
+            if let Some(until) = worker.put_off(end) {
+                // Only now, so that whoever asks a million times has no more than one of these for each that it had.
+                self.add_grace(&worker, until);
+                continue;
+            }
+            worker.standing.set(Stand::Late);
+            self.pending -= 1;
+            worker.give_up(end);
+            any = true;
         }
         if any {
             self.announce_late();
@@ -185,5 +192,38 @@ impl Registry {
             Entry::Worker(worker) => Some(&**worker),
             Entry::Hook(_) | Entry::Child(_) => None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use crate::supervisor::Supervisor;
+
+    #[test]
+    fn who_asks_again_and_again_is_watched_once() {
+        let supervisor = Supervisor::builder()
+            .deadline(Duration::from_millis(100))
+            .max_extension(Duration::from_secs(60))
+            .build();
+        let (sender, graces) = mpsc::channel();
+        let core = supervisor.core.clone();
+        let worker = supervisor.worker().grace(Duration::from_millis(50));
+        let worker = worker.spawn_with(move |stop| {
+            stop.wait();
+            for round in 1..=1_000 {
+                stop.extend(Duration::from_millis(200 + round));
+            }
+            sender.send(core.registry.lock().graces.len()).unwrap();
+            // Past its grace and the deadline, and well within what it asked for last.
+            std::thread::sleep(Duration::from_millis(300));
+        });
+        let report = supervisor.shutdown();
+        drop(worker);
+        assert!(report.is_clean(), "{report}");
+        // Its own, the one that it asked for, and the deadline that was everybody's.
+        assert!(graces.recv().unwrap() <= 3);
     }
 }

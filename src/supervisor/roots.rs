@@ -5,7 +5,7 @@ use std::sync::{Arc, Once, Weak};
 use std::time::Duration;
 
 use once_cell::sync::Lazy;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use super::registry::{Core, Message, Phase};
 use super::settings::{ExitStyle, Settings};
@@ -20,18 +20,21 @@ use crate::sys;
 /// How long flushing what was printed may take.
 pub(crate) const FLUSH_LIMIT: Duration = Duration::from_millis(200);
 
-/// The global supervisor. Replaced by the next installation once its shutdown is over.
-static GLOBAL: Mutex<Option<Arc<Core>>> = parking_lot::const_mutex(None);
-
-/// In a forked child the lock may be held for ever by a thread that exists only in the parent.
-const LOCK_LIMIT: Duration = Duration::from_millis(100);
+/// The global supervisor. Replaced by the next installation once its shutdown is over. A lock for readers: in a forked child one of them
+/// may be left over, and harms no other.
+static GLOBAL: RwLock<Option<Arc<Core>>> = RwLock::new(None);
 
 /// Every supervisor that is nested in none, oldest first.
 static ROOTS: Lazy<Mutex<Vec<Weak<Core>>>> = Lazy::new(|| Mutex::new(Vec::new()));
 
 /// The global supervisor, made if there is none yet. In a forked child the parent's is none.
 pub(crate) fn global() -> Arc<Core> {
-    let mut global = GLOBAL.lock();
+    if let Some(core) = &*GLOBAL.read() {
+        if core.is_ours() {
+            return Arc::clone(core);
+        }
+    }
+    let mut global = GLOBAL.write();
     match &*global {
         Some(core) if core.is_ours() => Arc::clone(core),
         _ => {
@@ -45,7 +48,7 @@ pub(crate) fn global() -> Arc<Core> {
 /// The global supervisor to install: the present one while it is running, else a new one, which is not global yet. `Err` while
 /// its shutdown is under way.
 pub(crate) fn candidate(name: Option<Arc<str>>, settings: Settings) -> Result<Arc<Core>, Phase> {
-    let global = GLOBAL.lock().clone();
+    let global = GLOBAL.read().clone();
     if let Some(core) = global.filter(|core| core.is_ours()) {
         let registry = core.registry.lock();
         match registry.phase {
@@ -60,7 +63,7 @@ pub(crate) fn candidate(name: Option<Arc<str>>, settings: Settings) -> Result<Ar
 
 /// Makes a candidate the global supervisor.
 pub(crate) fn make_global(core: &Arc<Core>) {
-    let before = GLOBAL.lock().replace(Arc::clone(core));
+    let before = GLOBAL.write().replace(Arc::clone(core));
     drop(before);
 }
 
@@ -129,8 +132,7 @@ fn at_exit(status: Option<i32>) {
 
 fn leave(status: Option<i32>) {
     let first = sys::is_first_thread();
-    let global = GLOBAL.try_lock_for(LOCK_LIMIT);
-    let global = global.and_then(|global| global.clone());
+    let global = GLOBAL.try_read().and_then(|global| global.clone());
     if let Some(core) = &global {
         if !core.is_ours() {
             return; // a forked child
@@ -151,7 +153,10 @@ fn leave(status: Option<i32>) {
     let (style, cause, coordinator) = {
         let registry = core.registry.lock();
         let cause = registry.cause.clone();
-        (registry.exit_style, cause, registry.coordinator.clone())
+        // Where who requested the shutdown ends the process itself, the coordinator does not stay to the end.
+        let stays = !registry.by_leaver;
+        let coordinator = registry.coordinator.clone().filter(|_| stays);
+        (registry.exit_style, cause, coordinator)
     };
     if let (Some(style), Some(Cause::Signal(signal))) = (style, cause) {
         // The coordinator ends the process if this takes too long, so no thread has to be started for it.

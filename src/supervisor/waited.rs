@@ -13,7 +13,7 @@ use crate::sync::atomic::Ordering;
 use crate::sync::Instant;
 
 /// How long to wait for a registry's lock: a program that is in trouble must still be able to say so.
-const LOCK_LIMIT: Duration = Duration::from_millis(100);
+pub(super) const LOCK_LIMIT: Duration = Duration::from_millis(100);
 
 /// Somebody who is still waited for.
 pub(crate) struct Waited {

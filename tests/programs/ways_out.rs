@@ -580,6 +580,14 @@ mod unix {
                 lock_a_c_stream();
                 deaf();
             }
+            "main requests for a signal and exits, and a C stream is locked" => {
+                let guard = Supervisor::builder().signals(false).install().unwrap();
+                population();
+                lock_a_c_stream();
+                sundown::request_shutdown(Cause::Signal(libc::SIGTERM));
+                std::mem::forget(guard);
+                sundown::exit(0);
+            }
             "a private supervisor has longer" => {
                 let _guard = short(1000).install().unwrap();
                 let private = private_for_a_minute();

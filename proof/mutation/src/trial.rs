@@ -19,15 +19,15 @@ use crate::{cargo, Mutant, Result};
 const NEAR: [(&str, &str); 9] = [
     ("src/stop/", "sundown tokens time_limits races models"),
     ("src/exit/outer_grace", "sundown budgets"),
-    ("src/exit/", "ways_out on_signal shells shown"),
-    ("supervisor/extension", "extensions models"),
+    ("src/exit/", "sundown ways_out echoes on_signal shells shown status"),
+    ("supervisor/extension", "extensions log_lines models"),
     ("supervisor/budget", "budgets"),
     ("supervisor/on_signal", "on_signal"),
     ("supervisor/event", "sundown events log_lines models"),
-    ("supervisor/wait", "status supervisor report cycles"),
+    ("supervisor/wait", "sundown status supervisor report cycles"),
     (
         "supervisor/",
-        "sundown order races report time_limits supervisor stragglers events bad_input models",
+        "sundown order races report time_limits supervisor stragglers events bad_input thread_end log_lines models",
     ),
 ];
 /// What the other tests of one mutant may take, in the time that they take unbroken; the quick ones go first.
