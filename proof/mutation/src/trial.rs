@@ -33,7 +33,7 @@ const NEAR: [(&str, &str); 9] = [
 /// What the other tests of one mutant may take, in the time that they take unbroken; the quick ones go first.
 const BUDGET: Duration = Duration::from_secs(60);
 /// At the same time: most tests wait more than they compute.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 10;
 
 struct Test {
     /// The test program's name, and where it is.
