@@ -276,7 +276,8 @@ mod tests {
         let supervisor = Supervisor::new();
         let adopt = |name: &str| {
             let (release, held) = mpsc::channel::<()>();
-            let thread = std::thread::spawn(move || held.recv().is_err());
+            let thread = thread::Builder::new();
+            let thread = thread.spawn(move || held.recv().is_err()).unwrap();
             let end = release.clone();
             (supervisor.adopt(name, thread, move || drop(end)), release)
         };
