@@ -28,7 +28,7 @@ pub fn hooks(table: &mut Table) {
         vec![side(LEAST, by_hand)],
     );
     for (peer, ratio) in pairs {
-        table.ratio(&format!("shutdown of {SOME} hooks"), peer, "", ratio);
+        table.ratio(format!("shutdown of {SOME} hooks"), peer, "", ratio);
     }
 }
 
