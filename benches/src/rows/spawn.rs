@@ -87,9 +87,9 @@ pub fn instructions_added() -> Result<f64, String> {
 fn added(what: &str) -> Result<f64, String> {
     const FEW: usize = 100;
     const MANY: usize = 1100;
-    // How often a join finds its thread gone already is up to the scheduler, and adds some: the least of three runs has the least of that.
+    // How often a join finds its thread gone already is up to the scheduler, and adds some: the least of six runs has the least of that.
     let least = |what: &str, threads: usize| {
-        let runs = (0..3).map(|_| instructions(what, threads));
+        let runs = (0..6).map(|_| instructions(what, threads));
         let runs: Result<Vec<f64>, String> = runs.collect();
         runs.map(|counts| counts.into_iter().fold(f64::MAX, f64::min))
     };
