@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use libc::SIGINT;
-use support::process::{build, start, start_with_stderr, Ended};
+use support::process::{build, start, start_with_stderr, Ended, Running};
 
 fn program(scenario: &str, seconds: &str) -> Command {
     let features: &[&str] = match cfg!(feature = "progress") {
@@ -46,6 +46,15 @@ fn terminal(columns: u16) -> (File, File) {
 
 /// Runs it on a terminal, sends SIGINT when it is ready, and gives what it wrote there.
 fn on_terminal(command: &mut Command, columns: u16) -> (Ended, String) {
+    run_on_terminal(command, columns, |running| running.end_by(SIGINT))
+}
+
+/// Runs it on a terminal until `end` has ended it, and gives what it wrote there.
+fn run_on_terminal(
+    command: &mut Command,
+    columns: u16,
+    end: impl FnOnce(Running) -> Ended,
+) -> (Ended, String) {
     let (mut master, slave) = terminal(columns);
     let read = std::thread::spawn(move || {
         let mut text = Vec::new();
@@ -57,7 +66,7 @@ fn on_terminal(command: &mut Command, columns: u16) -> (Ended, String) {
     // The command keeps its copy of the terminal open.
     command.stderr(Stdio::null());
     running.await_line("ready");
-    let ended = running.end_by(SIGINT);
+    let ended = end(running);
     (ended, read.join().unwrap())
 }
 
@@ -88,6 +97,17 @@ fn a_terminal_has_a_line_from_one_second_on() {
     assert!(
         last.contains("\u{1b}[") && last.contains('K'),
         "the line is taken away: {text:?}"
+    );
+}
+
+/// The first signal only says so; the second one ends it.
+#[test]
+fn before_the_first_signal_it_takes_two_to_leave() {
+    let (ended, text) = run_on_terminal(&mut program("leaves", "1.5"), 200, Running::end);
+    ended.assert_code(0);
+    assert!(
+        text.contains(" s left; Ctrl-C twice to leave now"),
+        "{text:?}"
     );
 }
 

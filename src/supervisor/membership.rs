@@ -341,3 +341,27 @@ impl Drop for Core {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::supervisor::Supervisor;
+
+    #[test]
+    fn a_nested_supervisor_that_is_gone_leaves_its_parent() {
+        let parent = Supervisor::new();
+        let left = || parent.core.registry.lock().untold.len();
+        let kept = parent.child("kept");
+        for _ in 0..10 {
+            let passing = parent.child("passing");
+            assert_eq!(left(), 2);
+            drop(passing);
+        }
+        assert_eq!(left(), 1);
+        // With a hook in it, it stays until that is taken back.
+        let hook = kept.on_shutdown("hook", || ());
+        drop(kept);
+        assert_eq!(left(), 1);
+        assert!(hook.remove());
+        assert_eq!(left(), 0);
+    }
+}

@@ -97,3 +97,23 @@ impl Drop for Waiting {
 pub(crate) fn all() -> Vec<(Waiter, Target)> {
     WAITS.lock().noted.iter().flatten().cloned().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervisor::Supervisor;
+
+    #[test]
+    fn a_wait_is_noted_as_long_as_it_lasts() {
+        let supervisor = Supervisor::new();
+        let worker = supervisor.spawn(|| {
+            let me = current::waiter();
+            let mine = || all().into_iter().filter(|wait| Some(wait.0) == me).count();
+            let noted = waiting_for_any(Vec::new).expect("a worker is known");
+            let while_it_waits = mine();
+            drop(noted);
+            (while_it_waits, mine())
+        });
+        assert_eq!(worker.join().unwrap(), (1, 0));
+    }
+}

@@ -55,6 +55,12 @@ fn main() {
             println!("ready");
             sundown::wait_for_shutdown();
         }
+        // `main` has nothing left to do.
+        "leaves" => {
+            let _guard = builder.install().unwrap();
+            slow("writer", time);
+            println!("ready");
+        }
         // While one thread is on its way out of the process, another one wants to go as well.
         "second exit" => {
             let _guard = builder.deadline(Duration::from_secs(1)).install().unwrap();

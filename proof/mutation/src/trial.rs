@@ -174,7 +174,10 @@ fn unbroken(copy: &Path, target: &Path, mutants: usize) -> Result<Vec<Test>> {
     thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
-                while let Some(mut test) = { found.lock().unwrap().pop() } {
+                loop {
+                    // A statement of its own: else the lock would be held for all of the loop's body.
+                    let test = found.lock().unwrap().pop();
+                    let Some(mut test) = test else { break };
                     match measure(copy, target, mutants, &mut test) {
                         Ok(true) => passed.lock().unwrap().push(test),
                         Ok(false) => {
