@@ -458,6 +458,8 @@ fn a_straggler_of_a_child_is_in_the_whole_report() {
         .filter_map(|e| e.name())
         .collect();
     assert_eq!(stragglers, ["stuck inside"], "once, and nobody else");
+    assert_eq!(entry(&report, "stuck inside").supervisor(), Some("tier"));
+    assert_eq!(entry(&report, "tier").supervisor(), None);
     assert!(!report.is_clean());
     assert_eq!(line(&report.to_string(), "stuck inside"), 1, "{report}");
 }

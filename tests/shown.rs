@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io;
 
-use sundown::{Cause, InstallError, StopReason, StopSource, Stopped, Supervisor};
+use sundown::{Cause, EntryKind, InstallError, StopReason, StopSource, Stopped, Supervisor};
 
 #[test]
 fn a_token_says_whether_it_is_stopped() {
@@ -117,6 +117,18 @@ fn why_an_installation_failed_says_what_to_do() {
         ),
     ] {
         assert!(error.to_string().contains(words), "{error}");
+    }
+}
+
+#[test]
+fn what_an_entry_is_has_a_name() {
+    for (kind, name) in [
+        (EntryKind::Worker, "worker"),
+        (EntryKind::OnShutdown, "on_shutdown hook"),
+        (EntryKind::OnExit, "on_exit hook"),
+        (EntryKind::Supervisor, "supervisor"),
+    ] {
+        assert_eq!(kind.to_string(), name);
     }
 }
 
