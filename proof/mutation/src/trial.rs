@@ -27,7 +27,7 @@ const NEAR: [(&str, &str); 9] = [
     ("supervisor/wait", "sundown status supervisor report cycles"),
     (
         "supervisor/",
-        "sundown order races report time_limits supervisor stragglers events bad_input thread_end log_lines models",
+        "sundown order races report time_limits supervisor stragglers events bad_input thread_end log_lines ways_out models",
     ),
 ];
 /// What the other tests of one mutant may take, in the time that they take unbroken; the quick ones go first.
