@@ -3,6 +3,7 @@
 //! Nobody tells a process. So it looks at `SUNDOWN_OUTER_GRACE`, which the unit or the pod sets beside the true figure; without that, in
 //! a service of systemd, at the `TimeoutStopSec=` of the unit's files.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -88,44 +89,35 @@ fn service_in(groups: &str) -> Option<(&str, bool)> {
         .then(|| (unit, group.contains("/user@")))
 }
 
-/// The same from the unit files in these folders, of which a later one goes before an earlier one.
+/// The same from the unit files in these folders, of which a later one goes before an earlier one. As systemd.unit(5) has it.
 fn stop_timeout(unit: &str, folders: &[PathBuf]) -> Option<Duration> {
     // worker@7.service is made from worker@.service.
     let template = unit
         .split_once('@')
         .map(|(name, _)| format!("{name}@.service"));
-    let names: Vec<&str> = template.as_deref().into_iter().chain([unit]).collect();
-    let mut found = None;
+    let names = [Some(unit), template.as_deref()].into_iter().flatten();
     let in_folders = |name: String| folders.iter().rev().map(move |folder| folder.join(&name));
-    // The unit's own file is one; what is dropped in beside it comes after it, by file name, and the last word counts.
-    let own = names
-        .iter()
-        .rev()
-        .flat_map(|name| in_folders((*name).to_owned()));
-    if let Some(text) = own
-        .into_iter()
-        .find_map(|file| fs::read_to_string(file).ok())
-    {
-        found = assigned(&text).or(found);
-    }
-    for name in &names {
-        let mut last: Option<(PathBuf, Duration)> = None;
-        for file in in_folders(format!("{name}.d")).flat_map(files_in) {
-            // Of two of one name the later one counts.
-            if last
-                .as_ref()
-                .is_some_and(|last| file.file_name() < last.0.file_name())
-            {
-                continue;
-            }
+    // What is dropped in beside the unit's file comes after it, by file name, and the last word counts. Of several files of one name only
+    // the first is read, whatever it says.
+    let mut dropped_in: Vec<(OsString, Option<Duration>)> = Vec::new();
+    let folders_of = |name: &str| in_folders(format!("{name}.d"));
+    for file in names.clone().flat_map(folders_of).flat_map(files_in) {
+        let Some(name) = file.file_name() else {
+            continue;
+        };
+        if !dropped_in.iter().any(|(known, _)| known == name) {
             let text = fs::read_to_string(&file).ok();
-            if let Some(allowed) = text.and_then(|text| assigned(&text)) {
-                last = Some((file, allowed));
-            }
+            dropped_in.push((name.to_owned(), text.and_then(|text| assigned(&text))));
         }
-        found = last.map(|last| last.1).or(found);
     }
-    found
+    let said = dropped_in
+        .into_iter()
+        .filter_map(|(name, says)| Some((name, says?)));
+    if let Some((_, last)) = said.max() {
+        return Some(last);
+    }
+    let mut own = names.flat_map(|name| in_folders(name.to_owned()));
+    assigned(&own.find_map(|file| fs::read_to_string(file).ok())?)
 }
 
 fn files_in(folder: PathBuf) -> Vec<PathBuf> {
@@ -286,6 +278,11 @@ mod tests {
         write("etc/a.service.d/10.conf", "[Service]\nTimeoutStopSec=30\n");
         write("etc/a.service.d/30.txt", "[Service]\nTimeoutStopSec=40\n");
         assert_eq!(found("a.service"), Some(Duration::from_secs(20)));
+        // Of one name the administrator's, also if it says nothing of the kind.
+        write("etc/a.service.d/20.conf", "[Service]\nTimeoutStopSec=50\n");
+        assert_eq!(found("a.service"), Some(Duration::from_secs(50)));
+        write("etc/a.service.d/20.conf", "[Service]\nRestart=no\n");
+        assert_eq!(found("a.service"), Some(Duration::from_secs(30)));
         // However the system lists them.
         for name in 11..20 {
             let text = format!("[Service]\nTimeoutStopSec={}\n", 100 + name);
@@ -301,6 +298,13 @@ mod tests {
         );
         assert_eq!(found("b@one.service"), Some(Duration::from_secs(8)));
         assert_eq!(found("b@two.service"), Some(Duration::from_secs(7)));
+        // Beside the template: by name as well, and that of the unit itself replaces it.
+        write("etc/b@.service.d/y.conf", "[Service]\nTimeoutStopSec=9\n");
+        write("etc/b@.service.d/x.conf", "[Service]\nTimeoutStopSec=6\n");
+        assert_eq!(found("b@one.service"), Some(Duration::from_secs(9)));
+        fs::remove_file(root.join("etc/b@.service.d/y.conf")).unwrap();
+        assert_eq!(found("b@one.service"), Some(Duration::from_secs(8)));
+        assert_eq!(found("b@two.service"), Some(Duration::from_secs(6)));
         fs::remove_dir_all(&root).unwrap();
     }
 }
