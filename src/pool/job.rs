@@ -1,6 +1,6 @@
 //! One job: the closure, its progress, and what a cancel reaches it by while it runs, in one allocation.
 //!
-//! Its [`Task`](crate::Task) holds that as [`Work`], the queue holds a [`Share`] in it as [`Queued`]. Whoever *begins* it
+//! Its [`Task`](crate::Task) holds that as [`Work`], the queue a share in it as [`Queued`]. Whoever *begins* it
 //! ([`Progress::begin`], which gives the closure once) owns the closure: a worker, a cancel, or the end of the pool.
 
 use std::num::NonZeroU64;
@@ -12,6 +12,7 @@ use crate::base::panics::drop_quietly;
 use crate::diagnose::{waiting_for_any, Waiting};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Instant, OnceCell};
+use crate::sys::{Erased, Runnable};
 use crate::task::{Cancelled, Note, Progress, TaskError, Work};
 use crate::{StopSource, StopToken, WorkerId};
 
@@ -162,29 +163,18 @@ where
 }
 
 /// A job in the queue, which holds pairs of pointers: with eight bytes more for each, an empty job costs a fifth more.
-pub(super) type Queued = Box<dyn Runnable>;
-
-/// What the queue holds of a job.
-pub(super) trait Runnable: Send {
-    /// Runs it, unless somebody has begun it before.
-    fn run(self: Box<Self>, pool: &StopToken);
-
-    /// It will not be run.
-    fn refuse(self: Box<Self>);
-}
+pub(super) type Queued = Erased<StopToken>;
 
 /// The queue's share in a job that has a task.
-pub(super) struct Share<T, C: Call<T>>(pub(super) Arc<Job<T, C>>);
-
-impl<T: Send, C: Call<T>> Runnable for Share<T, C> {
-    fn run(self: Box<Self>, pool: &StopToken) {
-        self.0.run(pool);
+impl<T: Send, C: Call<T>> Runnable<StopToken> for Arc<Job<T, C>> {
+    fn run(self, pool: &StopToken) {
+        Job::run(&self, pool);
         // The value of a job that nobody waits for goes here, with whatever its destructor does.
         drop_quietly(self);
     }
 
-    fn refuse(self: Box<Self>) {
-        self.0.refuse();
+    fn refuse(self) {
+        Job::refuse(&self);
         drop_quietly(self);
     }
 }
@@ -192,14 +182,14 @@ impl<T: Send, C: Call<T>> Runnable for Share<T, C> {
 /// A job that nobody waits for.
 pub(super) struct Detached<F>(pub(super) F);
 
-impl<F: FnOnce() + Send> Runnable for Detached<F> {
-    fn run(self: Box<Self>, _pool: &StopToken) {
+impl<F: FnOnce() + Send> Runnable<StopToken> for Box<Detached<F>> {
+    fn run(self, _pool: &StopToken) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(self.0)) {
             drop_quietly(payload); // the panic was printed when it happened
         }
     }
 
-    fn refuse(self: Box<Self>) {
+    fn refuse(self) {
         drop_quietly(self);
     }
 }

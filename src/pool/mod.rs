@@ -40,7 +40,7 @@ use crate::sync::Instant;
 use crate::task::{Cancelled, Task};
 use crate::{ShutdownReport, StopToken};
 use crew::Crew;
-use job::{Call, Detached, Job, Plain, Share, WithToken};
+use job::{Call, Detached, Job, Plain, Queued, WithToken};
 
 /// What becomes of the jobs that have not begun when a pool ends.
 ///
@@ -140,7 +140,7 @@ impl Pool {
     where
         F: FnOnce() + Send + 'static,
     {
-        let queued = self.crew.enqueue(Box::new(Detached(job)));
+        let queued = self.crew.enqueue(Queued::new(Box::new(Detached(job))));
         queued.map_err(|_job| Cancelled::Ended)
     }
 
@@ -215,7 +215,7 @@ impl Pool {
         T: Send + 'static,
     {
         let job = Arc::new(Job::new(call, self.crew.number));
-        let queued = self.crew.enqueue(Box::new(Share(Arc::clone(&job))));
+        let queued = self.crew.enqueue(Queued::new(Arc::clone(&job)));
         if queued.is_err() || self.crew.has_ended_since() {
             job.refuse(); // unless it has begun
         }
@@ -231,7 +231,7 @@ impl Pool {
             return Err(TrySubmitError::Ended(call));
         }
         let job = Arc::new(Job::new(call, self.crew.number));
-        let share = Box::new(Share(Arc::clone(&job)));
+        let share = Queued::new(Arc::clone(&job));
         if self.crew.sender.try_send(share).is_ok() {
             if self.crew.has_ended_since() {
                 job.refuse(); // unless it has begun

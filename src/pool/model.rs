@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::job::{self, Job, Queued, WithToken};
+use super::job::{Job, Queued, WithToken};
 use crate::{StopSource, StopToken, Task};
 
 /// The share that a queue has of a job. A clone stands for whoever else may come to run it.
@@ -22,7 +22,7 @@ impl Share {
         let job = Arc::new(Job::new(WithToken(job), 0));
         let ours = Arc::clone(&job);
         let share = Share {
-            queued: Arc::new(move || Box::new(job::Share(Arc::clone(&ours)))),
+            queued: Arc::new(move || Queued::new(Arc::clone(&ours))),
             pool: StopSource::new().token(),
         };
         (share, Task::new(job))

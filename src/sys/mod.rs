@@ -2,6 +2,7 @@
 //!
 //! Nothing above this module knows which system it runs on. Each `unsafe` block carries the reason why it is sound.
 
+mod erased;
 #[cfg(shuttle)]
 mod model;
 #[cfg(not(shuttle))]
@@ -23,6 +24,7 @@ mod unix_signal;
 #[cfg(windows)]
 mod windows;
 
+pub(crate) use erased::{Erased, Runnable};
 #[cfg(shuttle)]
 pub(crate) use model::{
     at_exit, cpu_time, is_first_thread, os_thread, os_thread_of, write_stderr, NativeThread,
