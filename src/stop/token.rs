@@ -191,10 +191,7 @@ impl StopToken {
 
     /// Blocks until stopped, at most for `timeout`. True if stopped. A timeout of `Duration::MAX` never ends.
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
-        if self.is_stopped() || timeout.is_zero() {
-            return self.is_stopped();
-        }
-        self.shared.wait_until(Instant::now().checked_add(timeout))
+        self.is_stopped() || self.shared.wait_until(Instant::now().checked_add(timeout))
     }
 
     /// Sleeps for `duration`, and is woken when told to stop: what a worker uses in place of [`std::thread::sleep`].

@@ -231,12 +231,8 @@ impl Registry {
     pub(super) fn deadline_for(&self, worker: &Worker, now: Instant) -> Option<Instant> {
         let in_time = Some(worker.id) <= self.last_in_time;
         match self.unextended {
-            Some(unextended) if in_time && now < unextended => {
-                // Nobody else can ask before it is told.
-                let main = Some(worker).filter(|worker| worker.traits.kind == EntryKind::Main);
-                let asked = main.and_then(Worker::extended);
-                asked.map(|asked| asked.until).or(self.unextended)
-            }
+            // A `main` that has asked before its turn has its grace put off when this comes.
+            Some(unextended) if in_time && now < unextended => self.unextended,
             _ => self.deadline,
         }
     }

@@ -167,7 +167,7 @@ pub(crate) struct Registry {
     pub(crate) main: Option<Arc<Worker>>,
     /// How to rouse the coordinator thread of an installed supervisor.
     pub(crate) coordinator: Option<Sender<Message>>,
-    /// How many hooks are registered and have not been started or taken back.
+    /// How many hooks are registered, as long as no shutdown runs any.
     pub(super) hooks: usize,
     /// Keeps the supervisor alive while it has hooks, which no thread holds.
     pub(super) keep: Option<Arc<Core>>,
@@ -297,11 +297,6 @@ impl Registry {
                 .min(),
         }
     }
-
-    /// A hook has been taken to be run.
-    pub(crate) fn hook_started(&mut self) {
-        self.hooks -= 1;
-    }
 }
 
 /// The next sequence number. One counter for the process, so that numbers are unique; drawn under a registry's lock, so
@@ -319,4 +314,30 @@ const MAIN_ID: NonZeroU64 = NonZeroU64::MIN;
 /// `main`'s number.
 pub(crate) fn main_id() -> WorkerId {
     WorkerId(MAIN_ID)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::supervisor::Supervisor;
+    use crate::sync::Instant;
+
+    #[test]
+    fn callbacks_past_the_deadline_share_one_limit() {
+        let ms = Duration::from_millis;
+        // A quarter of it is one callback's.
+        let supervisor = Supervisor::builder().deadline(ms(3200)).build();
+        let registry = supervisor.core.registry.lock();
+        let early = Instant::now();
+        let late = early + ms(700);
+        let limit = |since, more| registry.callback_limit(since, Some(late), more).unwrap();
+        assert_eq!(limit(late, 0), late + ms(800));
+        assert_eq!(limit(late, 3), late + ms(200));
+        assert_eq!(limit(late + ms(400), 1), late + ms(600));
+        assert_eq!(limit(late + ms(1000), 7), late + ms(1000));
+        // One that begins before it has its own limit, at most until what the last of all have.
+        assert_eq!(limit(early, 0), late + ms(100));
+        assert_eq!(registry.callback_limit(late, None, 9), Some(late + ms(800)));
+    }
 }

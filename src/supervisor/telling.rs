@@ -88,8 +88,7 @@ impl Core {
                     }
                 }
             }
-            Entry::Hook(_) => registry.hook_started(),
-            Entry::Child(_) => {}
+            Entry::Hook(_) | Entry::Child(_) => {}
         }
         if reported {
             Arc::make_mut(&mut registry.told).push(Told {
@@ -117,7 +116,6 @@ impl Core {
             registry.exit_hooks_over = true;
             return None;
         };
-        registry.hook_started();
         registry.exit_hooks_began.get_or_insert(now);
         let entry = Entry::Hook(hook);
         registry.exit_hooks_run.push(Told {
