@@ -12,6 +12,7 @@ use super::registry::{Entry, Registry};
 use super::report::{EntryReport, Outcome, ShutdownReport};
 use super::worker::Worker;
 use crate::sync::Instant;
+use crate::sys::NativeThread;
 
 /// How a worker stands with its shutdown.
 #[derive(Clone, Copy)]
@@ -26,6 +27,14 @@ enum Stand {
     /// Its observers know that its time is up.
     Announced,
 }
+
+/// How many that are gone are worth being joined before all are: the system ends the others meanwhile on other processors. Only
+/// where a join does not wait for what C libraries do at a thread's end: graces end meanwhile, too.
+pub(super) const MANY: usize = match (NativeThread::HAS_LIMIT, cfg!(shuttle)) {
+    (false, _) => usize::MAX,
+    (true, true) => 2,
+    (true, false) => 64,
+};
 
 /// A worker's `Stand`. Used with its registry's lock held only, which orders everything: so Relaxed, and std's also in a model.
 #[derive(Default)]
@@ -75,7 +84,7 @@ impl PartialOrd for Grace {
 
 impl PartialEq for Grace {
     fn eq(&self, other: &Grace) -> bool {
-        self.end == other.end
+        self.cmp(other).is_eq()
     }
 }
 
@@ -96,6 +105,12 @@ impl Registry {
             self.pending -= 1;
         }
         pending
+    }
+
+    /// One less is waited for: whether who waits is to wake. For the last, to go on; and each time that there are half as many, as long
+    /// as that are many, to join those that are gone.
+    pub(super) fn is_halved(&self) -> bool {
+        self.pending == 0 || self.pending >= MANY && self.pending.is_power_of_two()
     }
 
     /// It is given up at `end`, unless that is put off before.

@@ -11,7 +11,8 @@ use log::Level;
 
 use super::current;
 use super::event::{self, EventKind};
-use super::registry::{Core, Entry, Phase};
+use super::pending::MANY;
+use super::registry::{Core, Entry, Phase, Told};
 use super::report::ShutdownReport;
 use super::straggler::straggler_among;
 use super::waits::waiting_for_shutdown;
@@ -25,6 +26,8 @@ use crate::sync::Instant;
 
 /// What the system has past the deadline to end threads of which all code is through, all together.
 const COLLECT_MOMENT: Duration = Duration::from_millis(100);
+/// How many of those that were told are looked at in one go for who is gone: others wait for the registry's lock meanwhile.
+const LOOK_AT: usize = 128;
 /// How long the workers are waited for before their processor time is counted: most are gone by then, and cost nothing.
 const COUNT_CPU_AFTER: Duration = Duration::from_millis(100);
 
@@ -162,6 +165,8 @@ impl Core {
             .map(|end| end.saturating_duration_since(began) / 4);
         let mut count_cpu_at =
             Some(began + left.map_or(COUNT_CPU_AFTER, |left| left.min(COUNT_CPU_AFTER)));
+        // How many of those that were told have been looked at in this round, and how many were left after the last one.
+        let (mut looked_at, mut left_then) = (0, registry.told.len());
         loop {
             if registry.may_tell() && !registry.untold.is_empty() {
                 return false;
@@ -194,6 +199,22 @@ impl Core {
                 count_cpu_at = None;
                 registry.count_cpu();
             }
+            let gone_since = left_then.saturating_sub(registry.pending);
+            if gone_since >= MANY.max(registry.pending) {
+                let end = registry.told.len().min(looked_at + LOOK_AT);
+                // One whose thread did not start is no longer there.
+                let gone = gone_among(registry.told.get(looked_at..end).unwrap_or_default());
+                looked_at = end;
+                if end == registry.told.len() {
+                    (looked_at, left_then) = (0, registry.pending);
+                }
+                drop(registry);
+                for worker in gone {
+                    worker.collect(Some(now)); // one that the system has not ended yet is joined in the end
+                }
+                registry = self.registry.lock();
+                continue;
+            }
             let limits = [registry.next_grace(), registry.deadline, count_cpu_at];
             match limits.into_iter().flatten().min() {
                 Some(limit) => {
@@ -208,11 +229,7 @@ impl Core {
     fn collect(&self) {
         let (gone, deadline): (Vec<Arc<Worker>>, _) = {
             let registry = self.registry.lock();
-            let workers = registry.told.iter().filter_map(|told| match &told.entry {
-                Entry::Worker(worker) if worker.is_gone() => Some(Arc::clone(worker)),
-                _ => None,
-            });
-            (workers.collect(), registry.deadline)
+            (gone_among(&registry.told), registry.deadline)
         };
         // Until the deadline, like all waiting: on a machine that is busy the system may need a while, and who did all it should is no
         // straggler. They are leaving already, so they get a moment even when the time is up just now.
@@ -298,5 +315,60 @@ impl Core {
         }
         let cause = cause.unwrap_or(Cause::Requested);
         ShutdownReport::new(cause, secondary, began.elapsed(), complete, entries)
+    }
+}
+
+/// Those whose threads can be joined.
+fn gone_among(told: &[Told]) -> Vec<Arc<Worker>> {
+    let workers = told.iter().filter_map(|told| match &told.entry {
+        Entry::Worker(worker) if worker.is_gone() => Some(Arc::clone(worker)),
+        _ => None,
+    });
+    workers.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::supervisor::joining::Native;
+    use crate::supervisor::Supervisor;
+    use crate::sync::atomic::{AtomicBool, Ordering};
+    use crate::sync::thread;
+
+    const WORKERS: usize = 256;
+
+    #[test]
+    fn of_many_most_are_joined_while_others_are_waited_for() {
+        if MANY > WORKERS {
+            return; // not on this system
+        }
+        let supervisor = Supervisor::new();
+        let over = Arc::new(AtomicBool::new(false));
+        let theirs = Arc::clone(&over);
+        let stays = move || {
+            while !theirs.load(Ordering::Acquire) {
+                thread::yield_now();
+            }
+        };
+        supervisor.spawn(stays);
+        for _ in 1..WORKERS {
+            supervisor.worker().spawn_with(|stop| stop.wait()).unwrap();
+        }
+        assert!(supervisor.request_shutdown(Cause::Requested));
+        let joined = || {
+            let registry = supervisor.core.registry.lock();
+            let gone = gone_among(&registry.told).into_iter();
+            gone.filter(|worker| matches!(worker.progress.lock().native, Native::Joined))
+                .count()
+        };
+        // Nobody tells that some have been joined.
+        while joined() < WORKERS / 2 {
+            assert!(supervisor.is_shutting_down());
+            thread::yield_now();
+        }
+        over.store(true, Ordering::Release);
+        assert!(supervisor.shutdown().is_clean());
     }
 }

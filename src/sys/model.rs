@@ -9,6 +9,8 @@ use crate::sync::Instant;
 pub(crate) struct NativeThread(JoinHandle<()>);
 
 impl NativeThread {
+    pub(crate) const HAS_LIMIT: bool = true;
+
     pub(crate) fn of(thread: JoinHandle<()>) -> NativeThread {
         NativeThread(thread)
     }

@@ -14,6 +14,9 @@ unsafe impl Send for NativeThread {}
 
 #[cfg(any(target_os = "linux", target_os = "freebsd"))]
 impl NativeThread {
+    /// `join_until` keeps to its limit.
+    pub(crate) const HAS_LIMIT: bool = true;
+
     /// Takes the right from std, which has no join with a limit. What the thread returned is lost.
     pub(crate) fn of(thread: JoinHandle<()>) -> NativeThread {
         use std::os::unix::thread::JoinHandleExt;
@@ -84,6 +87,8 @@ pub(crate) struct NativeThread(JoinHandle<()>);
 
 #[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
 impl NativeThread {
+    pub(crate) const HAS_LIMIT: bool = false;
+
     pub(crate) fn of(thread: JoinHandle<()>) -> NativeThread {
         NativeThread(thread)
     }
