@@ -35,6 +35,25 @@ fn joins(
     (handle.unwrap(), hand, waits)
 }
 
+/// Spawns a worker that shuts down, once it is sent something, and sends the report.
+fn shuts_down(
+    supervisor: &Supervisor,
+) -> (
+    JoinHandle<()>,
+    mpsc::Sender<()>,
+    mpsc::Receiver<ShutdownReport>,
+) {
+    let ours = supervisor.clone();
+    let (begin, begun) = mpsc::channel();
+    let (done, report) = mpsc::channel();
+    let worker = supervisor.worker().name("asks".into());
+    let handle = worker.spawn(move || {
+        begun.recv().unwrap();
+        done.send(ours.shutdown()).unwrap();
+    });
+    (handle.unwrap(), begin, report)
+}
+
 fn cycle<'a>(report: &'a ShutdownReport, name: &str) -> Option<&'a str> {
     let entry = report.entries().iter().find(|e| e.name() == Some(name));
     let entry = entry.unwrap_or_else(|| panic!("no {name} in {report}"));
@@ -145,6 +164,26 @@ fn one_that_shuts_down_whoever_waits_for_it() {
 }
 
 #[test]
+fn whoever_waits_for_the_shutdown_is_not_waited_for_by_it() {
+    let supervisor = short("app");
+    let mut gate = Gate::new();
+    let pass = gate.passer();
+    let (telling, told) = mpsc::channel();
+    let held = supervisor.worker().name("held".into());
+    let held = held.on_terminate(move || telling.send(()).unwrap());
+    held.spawn(pass).unwrap();
+    let ours = supervisor.clone();
+    let asks = supervisor.worker().name("asks".into());
+    let asks = asks.spawn(move || ours.shutdown()).unwrap();
+    told.recv_timeout(PATIENCE).unwrap();
+    let dump = supervisor.dump();
+    assert!(dump.contains("asks"), "{dump}");
+    assert!(!dump.contains("circle"), "{dump}");
+    gate.open();
+    asks.join().unwrap();
+}
+
+#[test]
 fn a_worker_that_shuts_down_a_tier_whose_worker_joins_it() {
     patiently(|| {
         let supervisor = short("app");
@@ -174,22 +213,31 @@ fn a_worker_that_shuts_down_a_tier_whose_worker_joins_it() {
 fn a_callback_that_joins_a_worker_that_waits_for_the_shutdown() {
     patiently(|| {
         let supervisor = short("app");
-        let (done, report) = mpsc::channel();
-        let ours = supervisor.clone();
-        let (begin, begun) = mpsc::channel::<()>();
-        let asks = supervisor.worker().name("asks".into());
-        let asks = asks
-            .spawn(move || {
-                begun.recv().unwrap();
-                done.send(ours.shutdown()).unwrap();
-            })
-            .unwrap();
+        let (asks, begin, report) = shuts_down(&supervisor);
         supervisor.on_shutdown("hook", move || drop(asks.join()));
         begin.send(()).unwrap();
         let report = report.recv_timeout(support::PATIENCE).unwrap();
         assert_eq!(
             named(&report, "hook"),
             "callback of hook → asks → shutdown of app → callback of hook",
+            "{report}"
+        );
+    });
+}
+
+#[test]
+fn a_terminate_callback_that_joins_a_worker_that_waits_for_the_shutdown() {
+    patiently(|| {
+        let supervisor = short("app");
+        let (asks, begin, report) = shuts_down(&supervisor);
+        let told = supervisor.worker().name("told".into());
+        let told = told.on_terminate(move || drop(asks.join()));
+        told.spawn_with(|stop| stop.wait()).unwrap();
+        begin.send(()).unwrap();
+        let report = report.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(
+            named(&report, "told"),
+            "callback of told → asks → shutdown of app → callback of told",
             "{report}"
         );
     });

@@ -120,6 +120,47 @@ fn what_comes_later_means_it_whoever_sends_it() {
     assert_cut_off(By::Other, SIGTERM, SIGHUP, LATER);
 }
 
+/// The shutdown is through before anybody can tell whether the second signal is an echo: what is left is `main`'s own, which it may finish.
+#[test]
+fn the_second_of_a_pair_does_not_cut_off_a_main_that_has_shut_down() {
+    let mut last = None;
+    for _ in 0..10 {
+        let mut command = Command::new(production());
+        let mut running = start(command.arg("quick to stop, and main takes a while"));
+        running.await_line("ready");
+        let pid = running.pid;
+        signal_process(pid, SIGTERM);
+        running.await_line("worker over");
+        signal_process(pid, SIGINT);
+        let ended = running.end();
+        if ended.count("main leaves") == 1 {
+            ended.assert_signal(SIGTERM);
+            return;
+        }
+        // On a machine that is busy the second one may come too late.
+        last = Some(ended);
+    }
+    panic!("it was cut off each time: {last:#?}");
+}
+
+/// Nothing is left to be cut off but `main` itself, which takes its time.
+#[test]
+fn what_comes_long_after_a_shutdown_that_is_through_means_it() {
+    let mut command = Command::new(production());
+    let mut running = start(command.arg("quick to stop, and main dawdles"));
+    running.await_line("ready");
+    signal_process(running.pid, SIGTERM);
+    running.await_line("clean true");
+    std::thread::sleep(LATER); // a duration, not a meeting point
+    let asked = Instant::now();
+    signal_process(running.pid, SIGINT);
+    let ended = running.end();
+    assert!(asked.elapsed() < Duration::from_secs(20), "{ended:#?}");
+    ended.assert_signal(SIGINT);
+    assert!(ended.err.contains("leaving at once"), "{ended:#?}");
+    assert_eq!(ended.count("main leaves"), 0, "{ended:#?}");
+}
+
 /// What is through within that time has ended in order, however many signals there were.
 #[test]
 fn a_quick_program_is_not_cut_off_by_the_second() {

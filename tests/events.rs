@@ -236,6 +236,26 @@ fn stragglers_are_told_when_their_time_is_up() {
 }
 
 #[test]
+fn stragglers_are_told_of_before_the_exit_hooks_run() {
+    let supervisor = Supervisor::builder()
+        .deadline(Duration::from_millis(100))
+        .build();
+    let gate = Gate::new();
+    let worker = supervisor.worker().name("mule".into());
+    worker.spawn(gate.passer()).unwrap();
+    let events = supervisor.subscribe(64);
+    let (seen, so_far) = bounded(1);
+    let read = events.clone();
+    supervisor.on_exit("last", move || {
+        let all: Vec<Event> = read.try_iter().collect();
+        seen.send(briefs(&all)).unwrap();
+    });
+    supervisor.shutdown();
+    let so_far = so_far.recv().unwrap();
+    assert_eq!(so_far.last().unwrap(), "straggler mule", "{so_far:?}");
+}
+
+#[test]
 fn with_no_time_at_all_each_straggler_is_told_of_once() {
     let supervisor = Supervisor::builder().deadline(Duration::ZERO).build();
     let events = supervisor.subscribe(64);
@@ -372,6 +392,29 @@ fn started_is_the_first_event_of_each_worker_and_its_end_the_last() {
             .iter()
             .filter(|event| matches!(event.kind, EventKind::Finished));
         assert!(ends.count() <= 1, "{life:?}");
+    }
+}
+
+#[test]
+fn a_worker_has_started_before_what_it_starts_itself() {
+    for _ in 0..200 {
+        let supervisor = Supervisor::new();
+        let events = supervisor.subscribe(64);
+        let inner = supervisor.clone();
+        let outer = supervisor.worker().name("outer".into());
+        let outer = outer.spawn(move || {
+            let inner = inner.worker().name("inner".into());
+            inner.spawn(|| ()).unwrap().join().unwrap();
+        });
+        outer.unwrap().join().unwrap();
+        supervisor.shutdown();
+        let all = briefs(&to_the_end(events));
+        let about: Vec<&String> = all.iter().filter(|brief| brief.contains("er")).collect();
+        assert_eq!(
+            about[..3],
+            ["started outer", "started inner", "finished inner"],
+            "{all:?}"
+        );
     }
 }
 

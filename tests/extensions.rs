@@ -396,6 +396,80 @@ fn before_the_shutdown_and_for_who_is_not_waited_for_nothing_happens() {
 }
 
 #[test]
+fn one_by_one_nobody_gets_more_time_before_its_turn() {
+    in_time(|| {
+        let supervisor = short(5000)
+            .max_extension(PLENTY)
+            .order(Order::OneByOne)
+            .build();
+        let (told, newer_is_told) = bounded::<()>(0);
+        let (asked, older_has_asked) = bounded::<()>(0);
+        let older = supervisor.worker().name("older".into());
+        older
+            .spawn_with(move |stop| {
+                newer_is_told.recv().unwrap();
+                assert_eq!(stop.extend(PLENTY), None);
+                asked.send(()).unwrap();
+                stop.wait();
+            })
+            .unwrap();
+        let newer = supervisor.worker().name("newer".into());
+        newer
+            .spawn_with(move |stop| {
+                stop.wait();
+                told.send(()).unwrap();
+                older_has_asked.recv().unwrap();
+            })
+            .unwrap();
+        let report = supervisor.shutdown();
+        assert!(report.is_clean(), "{report}");
+        assert_eq!(outcome(&report, "older"), (&Outcome::Finished, None));
+    });
+}
+
+#[test]
+fn an_extension_is_for_who_asked_and_for_who_comes_late() {
+    in_time(|| {
+        let supervisor = short(5000)
+            .max_extension(PLENTY)
+            .order(Order::OneByOne)
+            .build();
+        let (limit, limits) = bounded(2);
+        let (got, given) = bounded(1);
+        let theirs = limit.clone();
+        let older = supervisor.worker().name("older".into());
+        older
+            .spawn_with(move |stop| {
+                stop.wait();
+                theirs.send(stop.deadline().unwrap()).unwrap();
+            })
+            .unwrap();
+        let ours = supervisor.clone();
+        let newer = supervisor.worker().name("newer".into());
+        newer
+            .spawn_with(move |stop| {
+                stop.wait();
+                got.send(stop.extend(PLENTY).unwrap()).unwrap();
+                let late = ours.worker().name("late".into());
+                let late = late.spawn_with(move |stop| {
+                    stop.wait();
+                    limit.send(stop.deadline().unwrap()).unwrap();
+                });
+                late.unwrap().join().unwrap();
+            })
+            .unwrap();
+        assert!(supervisor.shutdown().is_clean());
+        let (extended, late, older) = (given.recv(), limits.recv(), limits.recv());
+        assert_eq!(late, extended);
+        let original = extended.unwrap() - PLENTY + ms(5000);
+        assert!(
+            older.unwrap() <= original,
+            "it got what another had asked for"
+        );
+    });
+}
+
+#[test]
 fn one_that_is_given_up_cannot_come_back() {
     in_time(|| {
         let gate = Gate::new();
@@ -479,21 +553,27 @@ mod on_every_way_out {
         for (name, code) in [
             ("extends, and main has left", 0),
             ("extends, and main exits", 3),
+            ("one of two supervisors extends, and main exits", 3),
         ] {
             let ended = run(&mut scenario(name));
             ended.assert_code(code);
             ended.assert_order(&["extended worker is done"]);
+            if name.starts_with("one of two") {
+                ended.assert_order(&["the older one is done"]);
+            }
             assert_eq!(ended.err, "", "{name}");
         }
     }
 
     #[test]
     fn main_itself() {
-        let mut running = start(&mut scenario("main extends"));
-        running.await_line("ready");
-        let ended = running.end_by(libc::SIGTERM);
-        ended.assert_signal(libc::SIGTERM);
-        ended.assert_order(&["main is done"]);
-        assert_eq!(ended.err, "");
+        for name in ["main extends", "main extends before its turn"] {
+            let mut running = start(&mut scenario(name));
+            running.await_line("ready");
+            let ended = running.end_by(libc::SIGTERM);
+            ended.assert_signal(libc::SIGTERM);
+            ended.assert_order(&["main is done"]);
+            assert_eq!(ended.err, "", "{name}");
+        }
     }
 }

@@ -128,18 +128,20 @@ fn what_happens_is_in_the_log_with_its_key_values() {
         .deadline(Duration::from_secs(60))
         .max_extension(allowed)
         .build();
-    let asks = |name: &str, by: Duration| {
+    let asks = |name: &str, by: Duration, times: u64| {
         let job = move |stop: sundown::StopToken| {
             stop.wait();
-            stop.extend(by);
-            stop.extend(by + Duration::from_secs(1));
+            for more in 0..times {
+                stop.extend(by + Duration::from_secs(more));
+            }
         };
         let worker = supervisor.worker().name(name.into());
         worker.spawn_with(job).unwrap()
     };
     let handles = [
-        asks("modest", Duration::from_secs(62)),
-        asks("greedy", Duration::from_secs(600)),
+        asks("modest", Duration::from_secs(62), 2),
+        asks("greedy", Duration::from_secs(600), 3),
+        asks("greedy once", Duration::from_secs(600), 1),
     ];
     in_time({
         let supervisor = supervisor.clone();
@@ -148,7 +150,7 @@ fn what_happens_is_in_the_log_with_its_key_values() {
     drop(handles);
     let said = |name: &str, level: Level| {
         let lines = LINES.lock().unwrap();
-        let asked = format!("{name} asked for ");
+        let asked = format!("{name} asked for "); // and so not that of a longer name
         let about = |line: &&Line| line.level == level && line.text.starts_with(&asked);
         lines.iter().filter(about).count()
     };
@@ -160,6 +162,7 @@ fn what_happens_is_in_the_log_with_its_key_values() {
         (said("greedy", Level::Info), said("greedy", Level::Warn)),
         (1, 1)
     );
+    assert_eq!(said("greedy once", Level::Warn), 1);
 
     // A nested supervisor's end is in the report of what it is nested in; only one that ends by itself is news.
     let ends = |name: &str| -> Vec<Level> {

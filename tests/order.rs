@@ -392,6 +392,27 @@ fn callbacks_that_panic_or_hang_keep_no_other_from_running() {
 }
 
 #[test]
+fn a_callback_on_the_supervisor_s_own_token_that_hangs_leaves_the_others_to_run() {
+    in_time(|| {
+        let (gate, journal) = (Gate::new(), Journal::new());
+        let supervisor = Supervisor::builder()
+            .deadline(Duration::from_secs(1))
+            .build();
+        let worker = supervisor.worker().on_terminate(journal.noter("worker"));
+        worker.spawn_with(|stop| stop.wait()).unwrap();
+        let token = supervisor.stop_token();
+        let _older = token.on_stop(journal.noter("older"));
+        let hangs = token.on_stop(gate.passer());
+        let _newer = token.on_stop(journal.noter("newer"));
+        let report = supervisor.shutdown();
+        assert!(report.is_clean(), "{report}");
+        assert_eq!(journal.lines(), ["newer", "older", "worker"]);
+        drop(gate);
+        drop(hangs); // which waits for it
+    });
+}
+
+#[test]
 fn a_hook_that_hangs_or_panics_keeps_no_other_from_running() {
     let journal = Journal::new();
     let gate = Gate::new();

@@ -5,6 +5,9 @@ mod support;
 use std::time::Duration;
 
 use crossbeam_channel::bounded;
+use sundown::diagnose::CallbackState;
+use sundown::events::{Event, EventKind};
+use sundown::restart::Restart;
 use sundown::{
     CallbackFault, Cause, EntryKind, EntryReport, Outcome, ShutdownReport, Supervisor, WorkerId,
 };
@@ -372,6 +375,96 @@ fn the_text_has_the_stuck_first_then_the_broken_then_the_slow() {
 }
 
 #[test]
+fn one_that_failed_counts_as_failed() {
+    let supervisor = Supervisor::new();
+    let fails = supervisor.worker().name("failing".into()).critical();
+    fails
+        .restart(Restart::never())
+        .spawn_loop(|_| Err::<(), _>("the disk is full"))
+        .unwrap();
+    supervisor.wait_for_shutdown();
+    let text = supervisor.shutdown().to_string();
+    assert!(
+        text.lines().next().unwrap().ends_with(": 1 failed"),
+        "{text}"
+    );
+    let failing = text.lines().nth(1).unwrap();
+    assert!(failing.starts_with("  FAILED    failing"), "{text}");
+}
+
+#[test]
+fn one_that_ended_past_its_grace_is_a_straggler_with_a_record() {
+    let supervisor = Supervisor::new();
+    let mut gate = Gate::new();
+    let late = supervisor.worker().name("late".into()).grace(ms(50));
+    let late = late.spawn(gate.passer()).unwrap();
+    let keeper = supervisor.worker().name("keeper".into());
+    keeper
+        .spawn_with(move |stop| {
+            stop.wait();
+            late.join().unwrap();
+        })
+        .unwrap();
+    let events = supervisor.subscribe(64);
+    std::thread::scope(|scope| {
+        let report = scope.spawn(|| supervisor.shutdown());
+        let straggler = |event: &Event| matches!(event.kind, EventKind::Straggler);
+        assert!(events.iter().any(|event| straggler(&event)));
+        gate.open();
+        let report = report.join().unwrap();
+        let late = entry(&report, "late");
+        assert!(late.is_straggler(), "{report}");
+        assert!(late.straggler().is_some(), "{report}");
+        assert!(entry(&report, "keeper").is_clean(), "{report}");
+    });
+}
+
+/// In hundredths of a second there was nothing to wait for.
+#[test]
+fn those_that_were_quick_stand_in_the_order_in_which_they_were_told() {
+    support::patiently(|| {
+        let supervisor = Supervisor::new();
+        for (name, time) in [("oldest", 4), ("older", 2), ("newest", 0)] {
+            let worker = supervisor.worker().name(name.into());
+            worker
+                .spawn_with(move |stop| {
+                    stop.wait();
+                    std::thread::sleep(ms(time));
+                })
+                .unwrap();
+        }
+        let report = supervisor.shutdown();
+        if report.entries().iter().any(|e| e.waited() >= ms(10)) {
+            support::no_time("to end within a hundredth of a second");
+        }
+        let text = report.to_string();
+        let lines = ["newest", "older", "oldest"].map(|name| line(&text, &format!("  {name} (")));
+        assert_eq!(lines, [1, 2, 3], "{text}");
+    });
+}
+
+#[test]
+fn a_callback_on_a_worker_s_token_that_hangs_is_in_its_record() {
+    let gate = Gate::new();
+    let supervisor = Supervisor::builder().deadline(ms(400)).build();
+    let worker = supervisor.worker().name("worker".into());
+    let pass = gate.passer();
+    let (registered, is_registered) = bounded(0);
+    worker
+        .spawn_with(move |stop| {
+            std::mem::forget(stop.on_stop(pass)); // else it may be taken back before it has begun
+            registered.send(()).unwrap();
+            stop.wait();
+        })
+        .unwrap();
+    is_registered.recv().unwrap();
+    let report = supervisor.shutdown();
+    let record = entry(&report, "worker").straggler();
+    let record = record.unwrap_or_else(|| panic!("{report}"));
+    assert_eq!(record.callback(), &CallbackState::Hung, "{report}");
+}
+
+#[test]
 fn the_text_says_what_is_wrong_with_a_callback() {
     let gate = Gate::new();
     let supervisor = short();
@@ -391,6 +484,27 @@ fn the_text_says_what_is_wrong_with_a_callback() {
     let about = |name: &str| text.lines().nth(line(&text, name)).unwrap();
     assert!(about("hangs").contains("STUCK"), "{text}");
     assert!(about("breaks").contains("in the callback"), "{text}");
+}
+
+#[test]
+fn one_that_ended_as_it_should_is_finished_in_the_text() {
+    let supervisor = Supervisor::new();
+    obedient(&supervisor, "good worker");
+    supervisor.on_shutdown("good hook", || ());
+    supervisor.on_shutdown("broken hook", || panic!("in the hook"));
+    let text = supervisor.shutdown().to_string();
+    let summary = text.lines().next().unwrap();
+    assert!(summary.ends_with(": 1 panicked, 2 fine"), "{text}");
+    let about = |name: &str| text.lines().nth(line(&text, name)).unwrap().trim_start();
+    assert!(about("good worker").starts_with("finished  "), "{text}");
+    assert!(about("good hook").starts_with("finished  "), "{text}");
+    assert!(!text.contains("restarts"), "{text}");
+    let broken = about("broken hook");
+    assert!(broken.starts_with("PANICKED  "), "{text}");
+    assert!(
+        broken.contains("its callback PANICKED: in the hook"),
+        "{text}"
+    );
 }
 
 #[test]

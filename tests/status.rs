@@ -100,6 +100,17 @@ fn a_terminal_has_a_line_from_one_second_on() {
     );
 }
 
+#[test]
+fn a_main_that_hears_is_waited_for_like_the_others() {
+    let (ended, text) = on_terminal(&mut program("main waits", "2.5"), 200);
+    ended.assert_signal(SIGINT);
+    assert!(text.contains("1 of 2 left: main"), "{text:?}");
+
+    let (ended, text) = on_terminal(&mut program("main is deaf", "2.5"), 200);
+    ended.assert_signal(SIGINT);
+    assert!(text.contains("1 of 1 left: writer"), "{text:?}");
+}
+
 /// The first signal only says so; the second one ends it.
 #[test]
 fn before_the_first_signal_it_takes_two_to_leave() {

@@ -285,6 +285,24 @@ fn a_restart_that_fails_half_way_first_ends_what_it_had_started() {
 }
 
 #[test]
+fn a_tier_does_not_take_the_strategy_of_what_it_is_in() {
+    let outer = Supervisor::new().with_strategy(Strategy::OneForAll);
+    let trial = Trial {
+        supervisor: outer.child("tier"),
+        journal: Journal::new(),
+        begun: unbounded(),
+    };
+    let (_a, b) = (trial.worker("a"), trial.worker("b"));
+    let mut seen = 2;
+    for _ in 0..3 {
+        b.send(()).unwrap();
+        trial.await_runs(&["b"]);
+        assert_eq!(trial.news(&mut seen), ["b fails", "b begins"]);
+    }
+    assert!(in_time(move || outer.shutdown()).is_clean());
+}
+
+#[test]
 fn who_is_not_restartable_is_left_alone() {
     let trial = Trial::new(Strategy::OneForAll);
     let _once = trial.worker_with("once", Restart::never(), || ());

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{bounded, unbounded};
+use sundown::diagnose::CallbackState;
 use sundown::{thread, Cause, Outcome, StopSource, Stopped, Supervisor};
 use support::{in_time, timed, Gate, Journal, PATIENCE};
 
@@ -568,6 +569,55 @@ fn a_critical_worker_that_is_told_to_stop_is_not_the_cause() {
     let report = supervisor.shutdown();
     assert_eq!(*report.cause(), Cause::Requested);
     assert!(report.is_clean(), "{report}");
+}
+
+#[test]
+fn a_worker_s_record_says_how_far_its_callback_is() {
+    in_time(|| {
+        let supervisor = Supervisor::new();
+        let plain = supervisor.worker().name("plain".into());
+        let plain = plain.spawn_with(|stop| stop.wait()).unwrap();
+        let mut gate = Gate::new();
+        let (pass, stays) = (gate.passer(), gate.passer());
+        let (begins, begun) = bounded(0);
+        let worker = supervisor.worker().name("worker".into());
+        let worker = worker.on_terminate(move || {
+            begins.send(()).unwrap();
+            pass();
+        });
+        let worker = worker.spawn(stays).unwrap();
+        let states = || -> Vec<CallbackState> {
+            let workers = supervisor.workers().into_iter();
+            workers.map(|worker| worker.callback).collect()
+        };
+        assert_eq!(states(), [CallbackState::None, CallbackState::NotRun]);
+        thread::scope(|scope| {
+            scope.spawn(|| worker.terminate());
+            begun.recv().unwrap();
+            assert_eq!(states(), [CallbackState::None, CallbackState::Running]);
+            gate.open();
+        });
+        plain.terminate();
+    });
+}
+
+#[test]
+fn a_scoped_worker_that_parks_is_unparked_when_it_is_told() {
+    in_time(|| {
+        let supervisor = Supervisor::new();
+        thread::scope(|scope| {
+            let (begins, begun) = bounded(0);
+            let parks = move || {
+                begins.send(()).unwrap();
+                while !sundown::stop_token().is_stopped() {
+                    thread::park();
+                }
+            };
+            supervisor.worker().spawn_scoped(scope, parks).unwrap();
+            begun.recv().unwrap();
+            assert!(supervisor.shutdown().is_clean());
+        });
+    });
 }
 
 #[test]

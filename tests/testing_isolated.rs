@@ -176,8 +176,10 @@ fn the_numbers_are_those_of_the_system() {
 fn a_worker_is_waited_for_by_its_number() {
     let supervisor = Supervisor::new();
     let tier = supervisor.child("tier");
-    let mut gate = Gate::new();
+    let (mut gate, others) = (Gate::new(), Gate::new());
+    let older = tier.spawn(others.passer());
     let worker = tier.spawn(gate.passer());
+    let younger = tier.spawn(others.passer());
     let id = worker.id();
     assert!(!supervisor.wait_for_worker(id, Duration::ZERO));
     assert!(!supervisor.wait_for_worker(id, Duration::from_millis(10)));
@@ -186,9 +188,13 @@ fn a_worker_is_waited_for_by_its_number() {
         "it is not one of these"
     );
     gate.open();
-    assert!(supervisor.wait_for_worker(id, Duration::MAX));
-    assert!(tier.workers().is_empty());
+    assert!(supervisor.wait_for_worker(id, support::PATIENCE));
+    let left: Vec<_> = tier.workers().iter().map(|worker| worker.id).collect();
+    assert_eq!(left, [older.id(), younger.id()]);
     worker.join().unwrap(); // the handle still has it
+    drop(others);
+    older.join().unwrap();
+    younger.join().unwrap();
 
     let ours = supervisor.clone();
     let itself = supervisor.worker().spawn_with(move |_| {

@@ -5,13 +5,15 @@
 
 mod support;
 
-use std::io::Read;
+use std::cell::RefCell;
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sundown::Supervisor;
+use sundown::restart::Restart;
+use sundown::{Outcome, Supervisor};
 use support::timed;
 
 fn ms(millis: u64) -> Duration {
@@ -103,4 +105,49 @@ fn one_that_has_failed_and_never_ends_is_a_straggler() {
         assert!(entry.is_straggler(), "{report}");
     }
     drop(key);
+}
+
+/// Blocks in its destructor until the other end is gone; says before that it is there.
+struct Hang(UnixStream);
+
+impl Drop for Hang {
+    fn drop(&mut self) {
+        self.0.write_all(b"!").unwrap();
+        let _ = self.0.read(&mut [0]);
+    }
+}
+
+thread_local! {
+    static AT_END: RefCell<Option<Hang>> = const { RefCell::new(None) };
+}
+
+#[test]
+fn a_daemon_that_has_failed_and_never_ends_was_left_running() {
+    let supervisor = Supervisor::new();
+    let (mut key, lock) = UnixStream::pair().unwrap();
+    let (mut other_key, other_lock) = UnixStream::pair().unwrap();
+    let hang = |lock| AT_END.with(|at_end| at_end.replace(Some(Hang(lock))));
+    let daemon = supervisor.worker().name("panics".into()).daemon();
+    let daemon = daemon.spawn(move || {
+        hang(lock);
+        panic!("planned");
+    });
+    drop(daemon.unwrap());
+    let mut lock = Some(other_lock);
+    let daemon = supervisor.worker().name("fails".into()).daemon();
+    daemon
+        .restart(Restart::never())
+        .spawn_loop(move |_| {
+            hang(lock.take().unwrap());
+            Err::<(), _>("planned")
+        })
+        .unwrap();
+    key.read_exact(&mut [0]).unwrap();
+    other_key.read_exact(&mut [0]).unwrap();
+    let report = supervisor.shutdown();
+    assert_eq!(report.entries().len(), 2, "{report}");
+    for entry in report.entries() {
+        assert_eq!(entry.outcome(), &Outcome::Daemon, "{report}");
+    }
+    drop((key, other_key));
 }

@@ -10,6 +10,27 @@ use support::{in_time, timed, Gate, PATIENCE};
 
 const LIMIT: Duration = Duration::from_millis(50);
 
+/// Each of them when it is told.
+fn breed(supervisor: &Supervisor) -> std::io::Result<()> {
+    let ours = supervisor.clone();
+    let worker = supervisor.worker();
+    let worker = worker.on_terminate(move || drop(breed(&ours)));
+    worker.spawn_with(|stop| stop.wait()).map(drop)
+}
+
+#[test]
+fn workers_that_start_workers_do_not_keep_a_shutdown_from_its_end() {
+    in_time(|| {
+        let deadline = Duration::from_millis(300);
+        let supervisor = Supervisor::builder().deadline(deadline).build();
+        breed(&supervisor).unwrap();
+        let (report, took) = timed(|| supervisor.shutdown());
+        assert!(took >= deadline, "{took:?}");
+        assert!(took < Duration::from_secs(10), "{took:?}");
+        assert!(report.is_complete());
+    });
+}
+
 #[test]
 fn a_time_limit_trips_the_token() {
     in_time(|| {

@@ -23,6 +23,21 @@ fn ms(millis: u64) -> Duration {
 // ---- waiting and selecting
 
 #[test]
+fn a_deadline_that_comes_before_those_that_are_set_fires_in_its_time() {
+    let source = StopSource::new();
+    let far = source.token().child_with_timeout(Duration::from_secs(3600));
+    // The timer sleeps for an hour, or is about to.
+    for _ in 0..20 {
+        let (fire, fired) = bounded(1);
+        let near = source.token().child_with_timeout(ms(20));
+        let callback = near.token().on_stop(move || fire.send(()).unwrap());
+        fired.recv_timeout(PATIENCE).expect("it fires");
+        drop(callback);
+    }
+    assert!(!far.is_stopped());
+}
+
+#[test]
 fn a_thousand_waiters_wake() {
     in_time(|| {
         let source = StopSource::new();

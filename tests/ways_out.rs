@@ -143,6 +143,24 @@ fn supervisors_of_a_program_s_own_are_shut_down_too_newest_first() {
 }
 
 #[test]
+fn every_private_supervisor_is_shut_down() {
+    let ended = run(&mut scenario("many private supervisors"));
+    ended.assert_code(0);
+    let newest_first: Vec<String> = (0..100).rev().map(|n| format!("exit {n}")).collect();
+    let newest_first: Vec<&str> = newest_first.iter().map(String::as_str).collect();
+    ended.assert_order(&newest_first);
+}
+
+#[test]
+fn a_supervisor_that_is_made_during_the_end_is_shut_down_too() {
+    let ended = run(&mut scenario(
+        "a worker makes a supervisor for its clean-up",
+    ));
+    ended.assert_code(0);
+    ended.assert_order(&["main left", "over in late", "exit late"]);
+}
+
+#[test]
 fn a_supervisor_with_nothing_but_a_callback_on_its_token_is_shut_down_too() {
     let ended = run(&mut scenario("only a callback on the token"));
     ended.assert_code(0);
@@ -314,6 +332,7 @@ fn after_a_signal_the_streams_of_the_c_library_are_flushed_too() {
     for name in [
         "main hears, and C has a line",
         "main is deaf, and C has a line",
+        "main never leaves, and C has a line",
     ] {
         let ended = signalled(name, SIGTERM);
         assert_eq!(ended.out.last().unwrap(), "of C", "{name}: {ended:#?}");
@@ -378,9 +397,24 @@ fn a_main_that_hears_has_the_time_to_leave() {
     assert!(ended.took >= ms(500) && ended.took < PROMPT, "{ended:#?}");
 }
 
+/// A program may leave its first thread to a toolkit, say: who installs is `main`.
+#[test]
+fn whichever_thread_installs_has_the_time_to_leave() {
+    let ended = signalled("another thread installs, hears and takes a while", SIGTERM);
+    ended.assert_order(&["destructor of main", "main left"]);
+    assert!(ended.took >= ms(500) && ended.took < PROMPT, "{ended:#?}");
+}
+
 #[test]
 fn a_main_that_polls_hears() {
     let ended = signalled("main polls", SIGINT);
+    ended.assert_order(&["main heard", "main left"]);
+    assert!(ended.took < PROMPT, "{ended:#?}");
+}
+
+#[test]
+fn a_main_that_parks_is_unparked() {
+    let ended = signalled("main parks", SIGINT);
     ended.assert_order(&["main heard", "main left"]);
     assert!(ended.took < PROMPT, "{ended:#?}");
 }
@@ -574,6 +608,12 @@ fn a_second_guard_is_refused_and_the_first_is_as_good_as_before() {
     ended.assert_order(&["again Some(AlreadyInstalled)", "ready"]);
     let said = ended.out.iter().any(|l| l.contains("installed already"));
     assert!(said, "{ended:#?}");
+}
+
+#[test]
+fn nothing_is_installed_before_a_shutdown_is_through() {
+    let ended = signalled("install in the last hook", SIGTERM);
+    ended.assert_order(&["refused Err(ShuttingDown)", "clean true", "ready", "hook"]);
 }
 
 #[test]

@@ -176,4 +176,48 @@ mod tests {
         let timers = TIMERS.lock();
         assert!(timers.soonest.capacity() <= 8 * timers.soonest.len() + 4 * SLACK);
     }
+
+    /// Some of our own, with `pending` deadlines in room for `capacity`.
+    fn timers(pending: u64, capacity: usize) -> Timers {
+        let mut timers = Timers {
+            pending: Ordered::new(),
+            soonest: BinaryHeap::with_capacity(capacity),
+            next: pending,
+            running_in: None,
+        };
+        let target: Arc<dyn Expire> = Arc::new(Nothing);
+        let at = Instant::now();
+        for number in 0..pending {
+            timers.pending.insert(number, Arc::downgrade(&target));
+            timers.soonest.push(Reverse((at, number)));
+        }
+        timers
+    }
+
+    #[test]
+    fn what_was_taken_back_is_looked_for_once_there_is_more_of_it_than_is_left() {
+        let mut timers = timers(300, 300);
+        for number in 0..166 {
+            timers.take(number);
+            assert_eq!(timers.soonest.len(), 300, "{number}");
+        }
+        timers.take(166); // 133 are left: twice that, and the slack, is less than 300
+        assert_eq!(timers.soonest.len(), 133);
+        assert_eq!(timers.pending.len(), 133);
+    }
+
+    #[test]
+    fn room_is_given_back_if_hardly_any_of_it_is_used() {
+        for (used, kept) in [(150, true), (115, true), (109, true), (108, false)] {
+            let mut timers = timers(used, 1000);
+            assert_eq!(timers.soonest.capacity(), 1000);
+            timers.take(u64::MAX); // there is no such
+            let capacity = timers.soonest.capacity();
+            assert_eq!(capacity == 1000, kept, "{used} in {capacity}");
+            assert!(
+                capacity >= 2 * used as usize + SLACK,
+                "{used} in {capacity}"
+            );
+        }
+    }
 }

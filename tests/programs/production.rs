@@ -335,6 +335,24 @@ mod unix {
                 sundown::wait_for_shutdown();
                 say("main leaves");
             }
+            "quick to stop, and main takes a while" => {
+                let _guard = short(60_000).install().unwrap();
+                worker(Duration::ZERO);
+                ready();
+                sundown::wait_for_shutdown();
+                sundown::shutdown();
+                std::thread::sleep(Duration::from_millis(1000));
+                say("main leaves");
+            }
+            "quick to stop, and main dawdles" => {
+                let _guard = short(60_000).install().unwrap();
+                worker(Duration::from_millis(50));
+                ready();
+                sundown::wait_for_shutdown();
+                say(format!("clean {}", sundown::shutdown().is_clean()));
+                std::thread::sleep(Duration::from_secs(50));
+                say("main leaves");
+            }
             "stuck" => {
                 let _guard = short(60_000).install().unwrap();
                 worker(Duration::from_secs(3600));
@@ -398,15 +416,40 @@ mod unix {
                     std::thread::park();
                 }
             }
-            "main extends" => {
-                let builder = short(300).max_extension(Duration::from_secs(60));
+            "one of two supervisors extends, and main exits" => {
+                let older = short(800).build();
+                older
+                    .worker()
+                    .spawn_with(|stop| {
+                        stop.wait();
+                        std::thread::sleep(Duration::from_millis(300));
+                        say("the older one is done");
+                    })
+                    .unwrap();
+                let newer = short(800).max_extension(Duration::from_secs(60)).build();
+                extends(&newer);
+                std::process::exit(3);
+            }
+            "main extends" | "main extends before its turn" => {
+                let builder = short(600).max_extension(Duration::from_secs(60));
                 let _guard = builder.install().unwrap();
-                ready();
                 let stop = sundown::stop_token();
+                let (go, gone) = std::sync::mpsc::channel::<()>();
+                let mut go = Some(go);
+                if name.ends_with("turn") {
+                    // The newer ones are told first, and this takes until `main` has asked.
+                    let newer = thread::Builder::new().on_terminate(move || {
+                        let _ = gone.recv();
+                        say("it is main's turn");
+                    });
+                    newer.spawn_with(|stop| stop.wait()).unwrap();
+                }
+                ready();
                 stop.wait();
                 let more = stop.extend(Duration::from_secs(30)).unwrap();
+                drop(go.take());
                 assert_eq!(stop.deadline(), Some(more));
-                std::thread::sleep(Duration::from_millis(1000));
+                std::thread::sleep(Duration::from_millis(1500));
                 say("main is done");
             }
 
@@ -446,6 +489,9 @@ mod unix {
                     let worker = thread::Builder::new().grace(Duration::from_millis(500));
                     worker.spawn_with(|stop| stop.wait()).unwrap();
                 }
+                // Nobody waits for it.
+                let daemon = thread::Builder::new().grace(Duration::from_millis(500));
+                daemon.daemon().spawn_with(|stop| stop.wait()).unwrap();
                 say(format!("{}", sundown::is_shutting_down()));
             }
             "graces side by side" => {

@@ -55,6 +55,23 @@ fn main() {
             println!("ready");
             sundown::wait_for_shutdown();
         }
+        // `main` cannot hear, so nobody waits for it.
+        "main is deaf" => {
+            let _guard = builder.install().unwrap();
+            slow("writer", time);
+            println!("ready");
+            loop {
+                std::thread::park();
+            }
+        }
+        // Nobody but `main` takes its time.
+        "main waits" => {
+            let _guard = builder.install().unwrap();
+            slow("quick", Duration::ZERO);
+            println!("ready");
+            sundown::wait_for_shutdown();
+            std::thread::sleep(time);
+        }
         // `main` has nothing left to do.
         "leaves" => {
             let _guard = builder.install().unwrap();

@@ -321,6 +321,31 @@ mod unix {
                     }
                 }));
             }
+            "many private supervisors" => {
+                for round in 0..100 {
+                    let one = Supervisor::new();
+                    one.on_exit("one", move || say(format!("exit {round}")));
+                    std::mem::forget(one);
+                    drop(Supervisor::new());
+                }
+            }
+            "a worker makes a supervisor for its clean-up" => {
+                let one = Supervisor::builder().name("one").build();
+                one.worker()
+                    .spawn_with(|stop| {
+                        stop.wait();
+                        let late = Supervisor::builder().name("late").build();
+                        late.on_exit("late", || say("exit late"));
+                        let worker = late.worker().spawn_with(|stop| {
+                            stop.wait();
+                            say("over in late");
+                        });
+                        worker.unwrap();
+                        std::mem::forget(late);
+                    })
+                    .unwrap();
+                std::mem::forget(one);
+            }
             "only a callback on the token" => {
                 let only = Supervisor::new();
                 std::mem::forget(only.stop_token().on_stop(|| say("the token stopped")));
@@ -507,6 +532,15 @@ mod unix {
                 stop.wait();
                 print!("not flushed"); // by hand: std does it on the way out
             }
+            "main parks" => {
+                let _guard = guard();
+                population();
+                ready();
+                while !sundown::is_shutting_down() {
+                    std::thread::park();
+                }
+                say("main heard");
+            }
             "main hears and takes a while" => {
                 let _guard = guard();
                 population();
@@ -514,6 +548,17 @@ mod unix {
                 ready();
                 sundown::wait_for_shutdown();
                 std::thread::sleep(Duration::from_millis(500));
+            }
+            "another thread installs, hears and takes a while" => {
+                let main = std::thread::spawn(|| {
+                    let _guard = guard();
+                    population();
+                    let _local = SayOnDrop("destructor of main".into());
+                    ready();
+                    sundown::wait_for_shutdown();
+                    std::thread::sleep(Duration::from_millis(500));
+                });
+                main.join().unwrap();
             }
             "main polls" => {
                 let _guard = guard();
@@ -560,6 +605,16 @@ mod unix {
                 put_into_a_c_stream("of C");
                 ready();
                 sundown::wait_for_shutdown();
+            }
+            "main never leaves, and C has a line" => {
+                let _guard = short(1000).install().unwrap();
+                population();
+                put_into_a_c_stream("of C");
+                ready();
+                sundown::wait_for_shutdown();
+                loop {
+                    std::thread::park();
+                }
             }
             "main is deaf, and C has a line" => {
                 let _guard = guard();
@@ -786,6 +841,16 @@ mod unix {
                 let again = sundown::init();
                 say(format!("again {:?}", again.as_ref().err()));
                 say(again.unwrap_err().to_string());
+                population();
+                deaf();
+            }
+            "install in the last hook" => {
+                sundown::on_exit("last", || {
+                    let refused = sundown::init().map(drop);
+                    say(format!("refused {refused:?}"));
+                });
+                say(format!("clean {}", sundown::shutdown().is_clean()));
+                let _guard = guard();
                 population();
                 deaf();
             }
