@@ -49,10 +49,10 @@ pub(super) fn push(
             });
         }
         Entry::Hook(hook) => {
-            if hook.callback.is_absent() {
+            let (callback, fault) = hook.callback.account();
+            if callback.is_none() && hook.callback.is_absent() {
                 return; // taken back in the moment in which it was to run
             }
-            let (callback, fault) = hook.callback.account();
             let outcome = match &fault {
                 Some(CallbackFault::Panicked(message)) => Outcome::Panicked(message.clone()),
                 Some(_) => Outcome::Straggler,
