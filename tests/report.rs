@@ -414,7 +414,8 @@ fn one_that_ended_past_its_grace_is_a_straggler_with_a_record() {
         let report = report.join().unwrap();
         let late = entry(&report, "late");
         assert!(late.is_straggler(), "{report}");
-        assert!(late.straggler().is_some(), "{report}");
+        let record = late.straggler().unwrap_or_else(|| panic!("{report}"));
+        assert!(record.thread().is_none(), "its thread is gone: {report}");
         assert!(entry(&report, "keeper").is_clean(), "{report}");
     });
 }
