@@ -89,25 +89,27 @@ fn service_in(groups: &str) -> Option<(&str, bool)> {
         .then(|| (unit, group.contains("/user@")))
 }
 
-/// The same from the unit files in these folders, of which a later one goes before an earlier one. As systemd.unit(5) has it.
+/// The same from the unit files in these folders, of which a later one goes before an earlier one, as systemd.unit(5) has it. Not read is
+/// what is dropped in for several units at once (`service.d`, `name-.service.d`).
 fn stop_timeout(unit: &str, folders: &[PathBuf]) -> Option<Duration> {
     // worker@7.service is made from worker@.service.
     let template = unit
         .split_once('@')
         .map(|(name, _)| format!("{name}@.service"));
     let names = [Some(unit), template.as_deref()].into_iter().flatten();
-    let in_folders = |name: String| folders.iter().rev().map(move |folder| folder.join(&name));
     // What is dropped in beside the unit's file comes after it, by file name, and the last word counts. Of several files of one name only
-    // the first is read, whatever it says.
+    // the first is read, whatever it says: first by folder, then the unit's own before its template's.
     let mut dropped_in: Vec<(OsString, Option<Duration>)> = Vec::new();
-    let folders_of = |name: &str| in_folders(format!("{name}.d"));
-    for file in names.clone().flat_map(folders_of).flat_map(files_in) {
-        let Some(name) = file.file_name() else {
-            continue;
-        };
-        if !dropped_in.iter().any(|(known, _)| known == name) {
-            let text = fs::read_to_string(&file).ok();
-            dropped_in.push((name.to_owned(), text.and_then(|text| assigned(&text))));
+    for folder in folders.iter().rev() {
+        let beside = |name: &str| files_in(folder.join(format!("{name}.d")));
+        for file in names.clone().flat_map(beside) {
+            let Some(name) = file.file_name() else {
+                continue;
+            };
+            if !dropped_in.iter().any(|(known, _)| known == name) {
+                let text = fs::read_to_string(&file).ok();
+                dropped_in.push((name.to_owned(), text.and_then(|text| assigned(&text))));
+            }
         }
     }
     let said = dropped_in
@@ -116,7 +118,15 @@ fn stop_timeout(unit: &str, folders: &[PathBuf]) -> Option<Duration> {
     if let Some((_, last)) = said.max() {
         return Some(last);
     }
-    let mut own = names.flat_map(|name| in_folders(name.to_owned()));
+    // Of the unit itself any file goes before its template's.
+    let in_folders = |name: &str| {
+        folders
+            .iter()
+            .rev()
+            .map(|folder| folder.join(name))
+            .collect::<Vec<_>>()
+    };
+    let mut own = names.flat_map(in_folders);
     assigned(&own.find_map(|file| fs::read_to_string(file).ok())?)
 }
 
@@ -127,13 +137,14 @@ fn files_in(folder: PathBuf) -> Vec<PathBuf> {
     files.filter(is_conf).collect()
 }
 
-/// The last timeout that a unit file sets.
+/// The last timeout that a unit file sets. Zero is none.
 fn assigned(text: &str) -> Option<Duration> {
-    let mut values = text.lines().filter_map(|line| {
+    let values = text.lines().filter_map(|line| {
         let (key, value) = line.split_once('=')?;
         matches!(key.trim(), "TimeoutStopSec" | "TimeoutSec").then_some(value)
     });
-    parse_span(values.next_back()?)
+    let last = values.filter_map(parse_span).next_back()?;
+    Some(if last.is_zero() { Duration::MAX } else { last })
 }
 
 /// A span of time as systemd writes it: seconds, or numbers with units, or `infinity`.
@@ -298,6 +309,15 @@ mod tests {
         );
         assert_eq!(found("b@one.service"), Some(Duration::from_secs(8)));
         assert_eq!(found("b@two.service"), Some(Duration::from_secs(7)));
+        // The administrator's goes before the package's, also if that is the unit's own.
+        write(
+            "usr/b@one.service.d/z.conf",
+            "[Service]\nTimeoutStopSec=2\n",
+        );
+        write("etc/b@.service.d/z.conf", "[Service]\nTimeoutStopSec=3\n");
+        assert_eq!(found("b@one.service"), Some(Duration::from_secs(3)));
+        fs::remove_file(root.join("usr/b@one.service.d/z.conf")).unwrap();
+        fs::remove_file(root.join("etc/b@.service.d/z.conf")).unwrap();
         // Beside the template: by name as well, and that of the unit itself replaces it.
         write("etc/b@.service.d/y.conf", "[Service]\nTimeoutStopSec=9\n");
         write("etc/b@.service.d/x.conf", "[Service]\nTimeoutStopSec=6\n");
@@ -305,6 +325,14 @@ mod tests {
         fs::remove_file(root.join("etc/b@.service.d/y.conf")).unwrap();
         assert_eq!(found("b@one.service"), Some(Duration::from_secs(8)));
         assert_eq!(found("b@two.service"), Some(Duration::from_secs(6)));
+        // No limit, in systemd's words; and what is no time changes nothing.
+        write("etc/d.service", "[Service]\nTimeoutStopSec=0\n");
+        assert_eq!(found("d.service"), Some(Duration::MAX));
+        write(
+            "etc/e.service",
+            "[Service]\nTimeoutStopSec=7\nTimeoutStopSec=\n",
+        );
+        assert_eq!(found("e.service"), Some(Duration::from_secs(7)));
         fs::remove_dir_all(&root).unwrap();
     }
 }

@@ -103,12 +103,13 @@ impl Registry {
         if pending {
             worker.standing.set(Stand::Free);
             self.pending -= 1;
+            self.left_since += 1;
         }
         pending
     }
 
-    /// One less is waited for: whether who waits is to wake. For the last, to go on; and each time that there are half as many, as long
-    /// as that are many, to join those that are gone.
+    /// One less is waited for: whether who waits is to wake. For the last, to go on; and at each power of two, as long as that are many,
+    /// to join those that are gone.
     pub(super) fn is_halved(&self) -> bool {
         self.pending == 0 || self.pending >= MANY && self.pending.is_power_of_two()
     }

@@ -167,6 +167,8 @@ pub(crate) struct Registry {
     pub(crate) main: Option<Arc<Worker>>,
     /// How to rouse the coordinator thread of an installed supervisor.
     pub(crate) coordinator: Option<Sender<Message>>,
+    /// How many that were waited for have left since those that are gone were last joined.
+    pub(super) left_since: usize,
     /// How many hooks are registered, as long as no shutdown runs any.
     pub(super) hooks: usize,
     /// Keeps the supervisor alive while it has hooks, which no thread holds.
@@ -225,6 +227,7 @@ impl Registry {
             main: None,
             coordinator: None,
             hooks: 0,
+            left_since: 0,
             keep: None,
         }
     }

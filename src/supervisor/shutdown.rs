@@ -165,8 +165,8 @@ impl Core {
             .map(|end| end.saturating_duration_since(began) / 4);
         let mut count_cpu_at =
             Some(began + left.map_or(COUNT_CPU_AFTER, |left| left.min(COUNT_CPU_AFTER)));
-        // How many of those that were told have been looked at in this round, and how many were left after the last one.
-        let (mut looked_at, mut left_then) = (0, registry.told.len());
+        // How many of those that were told have been looked at in this round for who is gone.
+        let mut looked_at = 0;
         loop {
             if registry.may_tell() && !registry.untold.is_empty() {
                 return false;
@@ -199,14 +199,16 @@ impl Core {
                 count_cpu_at = None;
                 registry.count_cpu();
             }
-            let gone_since = left_then.saturating_sub(registry.pending);
-            if gone_since >= MANY.max(registry.pending) {
+            // A round looks at all who were told: with a share of them new to it, all rounds together look at each a few times.
+            let worth_it = MANY.max(registry.pending).max(registry.told.len() / 16);
+            if registry.left_since >= worth_it {
                 let end = registry.told.len().min(looked_at + LOOK_AT);
                 // One whose thread did not start is no longer there.
                 let gone = gone_among(registry.told.get(looked_at..end).unwrap_or_default());
                 looked_at = end;
                 if end == registry.told.len() {
-                    (looked_at, left_then) = (0, registry.pending);
+                    looked_at = 0;
+                    registry.left_since = 0;
                 }
                 drop(registry);
                 for worker in gone {
@@ -365,7 +367,7 @@ mod tests {
         };
         // Nobody tells that some have been joined.
         while joined() < WORKERS / 2 {
-            assert!(supervisor.is_shutting_down());
+            assert!(!supervisor.core.is_over(), "all were joined in the end");
             thread::yield_now();
         }
         over.store(true, Ordering::Release);
