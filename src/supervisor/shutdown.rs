@@ -331,12 +331,11 @@ fn gone_among(told: &[Told]) -> Vec<Arc<Worker>> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::mpsc::channel;
 
     use super::*;
     use crate::supervisor::joining::Native;
     use crate::supervisor::Supervisor;
-    use crate::sync::atomic::{AtomicBool, Ordering};
     use crate::sync::thread;
 
     const WORKERS: usize = 256;
@@ -347,14 +346,9 @@ mod tests {
             return; // not on this system
         }
         let supervisor = Supervisor::new();
-        let over = Arc::new(AtomicBool::new(false));
-        let theirs = Arc::clone(&over);
-        let stays = move || {
-            while !theirs.load(Ordering::Acquire) {
-                thread::yield_now();
-            }
-        };
-        supervisor.spawn(stays);
+        // Nothing is ever sent: it ends when the other end is gone, also if this fails.
+        let (key, lock) = channel::<()>();
+        supervisor.spawn(move || lock.recv().is_err());
         for _ in 1..WORKERS {
             supervisor.worker().spawn_with(|stop| stop.wait()).unwrap();
         }
@@ -370,7 +364,7 @@ mod tests {
             assert!(!supervisor.core.is_over(), "all were joined in the end");
             thread::yield_now();
         }
-        over.store(true, Ordering::Release);
+        drop(key);
         assert!(supervisor.shutdown().is_clean());
     }
 }

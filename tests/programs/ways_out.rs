@@ -146,6 +146,15 @@ mod unix {
         go.send(()).unwrap();
     }
 
+    fn hear_and_take_a_while() {
+        let _guard = guard();
+        population();
+        let _local = SayOnDrop("destructor of main".into());
+        ready();
+        sundown::wait_for_shutdown();
+        std::thread::sleep(Duration::from_millis(500));
+    }
+
     /// Leaves a line in the buffer of a stream of the C library.
     fn put_into_a_c_stream(line: &str) {
         let line = std::ffi::CString::new(format!("{line}\n")).unwrap();
@@ -541,24 +550,9 @@ mod unix {
                 }
                 say("main heard");
             }
-            "main hears and takes a while" => {
-                let _guard = guard();
-                population();
-                let _local = SayOnDrop("destructor of main".into());
-                ready();
-                sundown::wait_for_shutdown();
-                std::thread::sleep(Duration::from_millis(500));
-            }
+            "main hears and takes a while" => hear_and_take_a_while(),
             "another thread installs, hears and takes a while" => {
-                let main = std::thread::spawn(|| {
-                    let _guard = guard();
-                    population();
-                    let _local = SayOnDrop("destructor of main".into());
-                    ready();
-                    sundown::wait_for_shutdown();
-                    std::thread::sleep(Duration::from_millis(500));
-                });
-                main.join().unwrap();
+                std::thread::spawn(hear_and_take_a_while).join().unwrap();
             }
             "main polls" => {
                 let _guard = guard();
