@@ -60,7 +60,7 @@ pub(crate) struct Shared {
     /// which for a thousand waiters takes five times as long.
     state: Mutex<State>,
     /// Notified when it is stopped, and when a callback has returned.
-    pub(super) changed: Condvar,
+    changed: Condvar,
     /// Made when somebody first asks for it; its sender is in the state.
     pub(super) channel: OnceCell<Receiver<Never>>,
     /// The token that this is a child of, and our key there.
@@ -82,6 +82,9 @@ pub(super) struct State {
     pub(super) running: Vec<(u64, ThreadId)>,
     /// Dropped on the stop, which disconnects the channel.
     pub(super) sender: Option<Sender<Never>>,
+    /// Somebody waits for `changed`, or has waited. std's condition variable calls the kernel for each notification, also when nobody
+    /// waits: for ten thousand workers that park elsewhere that was a tenth of their shutdown.
+    waited: bool,
 }
 
 /// What hangs on a token, by rising key.
@@ -112,9 +115,10 @@ impl Shared {
     /// Waits for `changed` with the lock, at most until `limit`; false if that has passed.
     pub(super) fn wait_for_change<'a>(
         &self,
-        state: MutexGuard<'a, State>,
+        mut state: MutexGuard<'a, State>,
         limit: Option<Instant>,
     ) -> (MutexGuard<'a, State>, bool) {
+        state.waited = true;
         let Some(limit) = limit else {
             let state = self.changed.wait(state);
             return (state.unwrap_or_else(PoisonError::into_inner), true);
@@ -125,6 +129,16 @@ impl Shared {
         }
         let waited = self.changed.wait_timeout(state, left);
         (waited.unwrap_or_else(PoisonError::into_inner).0, true)
+    }
+
+    /// Wakes those who wait for `changed`, after the lock is free: woken under it they would only go back to sleep for it. Who has not
+    /// waited yet looks under the lock first, and finds what has changed.
+    pub(super) fn notify(&self, state: MutexGuard<'_, State>) {
+        let waited = state.waited;
+        drop(state);
+        if waited {
+            self.changed.notify_all();
+        }
     }
 
     /// A token that is stopped with this one.
@@ -255,27 +269,23 @@ impl Shared {
                 }
             }
         }
-        Some(Tripped {
-            tokens: tokens.into(),
-        })
+        Some(Tripped::of(tokens))
     }
 
     /// Sets the flag and wakes those who wait. Gives the children, and whether nothing of a user's is to be run; `None` if it was
     /// stopped already.
     fn trip_one(&self, stop: &Stop) -> Option<(Vec<Arc<Shared>>, bool)> {
-        let (children, sender, quiet) = {
-            let mut state = self.state();
-            if state.stop.is_some() {
-                return None;
-            }
-            state.stop = Some(stop.clone());
-            self.stopped.store(true, Ordering::Release);
-            // Upgraded after the lock is free: who drops the last handle on a child takes this lock.
-            let children: Vec<Weak<Shared>> = state.children().cloned().collect();
-            (children, state.sender.take(), state.is_quiet())
-        };
-        // After the lock is free: a waiter woken under it would only go back to sleep for it.
-        self.changed.notify_all();
+        let mut state = self.state();
+        if state.stop.is_some() {
+            return None;
+        }
+        state.stop = Some(stop.clone());
+        self.stopped.store(true, Ordering::Release);
+        // Upgraded after the lock is free: who drops the last handle on a child takes this lock.
+        let children: Vec<Weak<Shared>> = state.children().cloned().collect();
+        let sender = state.sender.take();
+        let quiet = state.is_quiet();
+        self.notify(state);
         drop(sender);
         let children = children.iter().filter_map(Weak::upgrade).collect();
         Some((children, quiet))

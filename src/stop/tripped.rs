@@ -10,27 +10,36 @@ use crate::sync::thread::{self, ThreadId};
 #[derive(Clone)]
 #[must_use = "the callbacks have not run yet"]
 pub(crate) struct Tripped {
-    /// Those with anything to run: once a token is tripped nothing is added.
-    pub(super) tokens: Arc<[Arc<Shared>]>,
+    /// Those with anything to run, if there are any: once a token is tripped nothing is added.
+    tokens: Option<Arc<[Arc<Shared>]>>,
 }
 
 impl Tripped {
+    /// Of `tokens` something of a user's is to be run.
+    pub(super) fn of(tokens: Vec<Arc<Shared>>) -> Tripped {
+        // Most have none, and an empty list behind an `Arc` is an allocation.
+        let tokens = (!tokens.is_empty()).then(|| tokens.into());
+        Tripped { tokens }
+    }
+
     /// Runs the callbacks that nobody has run yet and wakes the futures, on this thread.
     pub(crate) fn run(&self) {
-        for token in self.tokens.iter() {
-            token.run_callbacks();
-        }
+        self.tokens().for_each(Shared::run_callbacks);
     }
 
     /// Whether nothing of a user's is left to run.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.tokens.iter().all(|token| token.state().is_quiet())
+        self.tokens().all(|token| token.state().is_quiet())
     }
 
     /// Whether a callback is running just now.
     pub(crate) fn is_running(&self) -> bool {
-        let running = |token: &Arc<Shared>| !token.state().running.is_empty();
-        self.tokens.iter().any(running)
+        self.tokens().any(|token| !token.state().running.is_empty())
+    }
+
+    fn tokens(&self) -> impl Iterator<Item = &Shared> {
+        let tokens = self.tokens.iter();
+        tokens.flat_map(|tokens| tokens.iter().map(|token| &**token))
     }
 }
 
@@ -73,8 +82,7 @@ impl Shared {
     fn has_run(&self, key: u64, here: ThreadId) {
         let mut state = self.state();
         state.running.retain(|running| *running != (key, here));
-        drop(state);
-        self.changed.notify_all(); // for who unregisters it and waits
+        self.notify(state); // for who unregisters it and waits
     }
 }
 

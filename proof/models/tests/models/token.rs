@@ -12,6 +12,7 @@ use crate::support::{check, Log, Time};
 ///
 /// Broken by:
 /// - `token-wakes-before-it-is-stopped`, seed 13829643426991903823
+/// - `token-forgets-who-waits`, seed 13019895128346070536
 /// - `token-looks-before-the-lock`, seed 5495231237243022396
 #[test]
 fn token_wakes_who_waits() {
