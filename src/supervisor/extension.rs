@@ -18,8 +18,8 @@ use crate::base::text::{Printable, Short};
 use crate::stop::Extend;
 use crate::sync::Instant;
 
-/// As good as for ever, and short enough to be added to any `Instant`.
-const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+/// As good as for ever, and short enough to be added to any `Instant`: a hundred years.
+const FAR: Duration = Duration::from_secs(3_153_600_000);
 
 /// What one worker was given.
 #[derive(Clone, Copy, Debug)]

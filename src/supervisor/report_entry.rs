@@ -116,7 +116,7 @@ fn outcome_of(worker: &Worker, late: bool) -> Outcome {
     if late {
         return Outcome::Straggler;
     }
-    match worker.ended() {
+    match worker.failure() {
         Some(End::Panicked(message)) if worker.is_gone() => Outcome::Panicked(message.into()),
         Some(End::Failed(text)) if worker.is_gone() => Outcome::Failed(text.into()),
         _ if worker.is_gone() => Outcome::Finished,

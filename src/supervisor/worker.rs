@@ -87,8 +87,6 @@ pub(super) struct Progress {
     pub(super) told: Option<Box<Told>>,
     /// Its own stop source, made when somebody first asks for a token.
     pub(super) source: Option<StopSource>,
-    /// How its closure ended.
-    pub(super) end: Option<End>,
     /// Its thread has been started, and its observers know.
     pub(super) announced: bool,
     /// What most workers have not. Boxed, so that it costs them a word.
@@ -104,6 +102,8 @@ pub(super) struct Progress {
 pub(super) struct Rare {
     /// There once a run of it has failed.
     pub(super) restarts: Restarts,
+    /// How its closure ended, if it did not just return.
+    failure: Option<End>,
     /// What it wants said of itself in the report.
     note: Option<Note>,
     /// Sooner than what it is about to be told: the deadline was moved meanwhile.
@@ -177,7 +177,6 @@ impl Worker {
                 thread,
                 told: None,
                 source: None,
-                end: None,
                 announced: false,
                 rare: None,
                 gone: None,
@@ -238,7 +237,9 @@ impl Worker {
             self.announce_start(&mut progress);
             self.announce_end(&end);
             let cause = self.fatal_end(&progress, &end);
-            progress.end = Some(end);
+            if !matches!(end, End::Returned) {
+                progress.rare().failure = Some(end);
+            }
             (progress.told.is_some(), cause)
         };
         // Release: pairs with `is_finished`, so that who sees true finds the value.
@@ -279,8 +280,10 @@ impl Worker {
         self.finished.load(Ordering::Acquire)
     }
 
-    pub(crate) fn ended(&self) -> Option<End> {
-        self.progress.lock().end.clone()
+    /// How its closure ended, if it has, and did not just return.
+    pub(super) fn failure(&self) -> Option<End> {
+        let progress = self.progress.lock();
+        progress.rare.as_ref().and_then(|rare| rare.failure.clone())
     }
 
     /// Keeps the timer of its time limit, to be taken back when it is gone.

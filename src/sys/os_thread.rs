@@ -8,11 +8,27 @@ use crate::sync::thread::JoinHandle;
 pub(crate) fn os_thread() -> Option<u32> {
     #[cfg(target_os = "linux")]
     {
-        // SAFETY: gettid(2) has no precondition and does not fail.
-        u32::try_from(unsafe { libc::syscall(libc::SYS_gettid) }).ok()
+        // The C library has it at hand, so this costs no call into the kernel, as gettid(2) does.
+        // SAFETY: pthread_self(3) has no precondition, and this thread is there.
+        unsafe { number_of(libc::pthread_self()) }
     }
     #[cfg(not(target_os = "linux"))]
     None
+}
+
+/// The kernel's number of a thread that somebody else has started. `None` if it has ended.
+pub(crate) fn os_thread_of<T>(thread: &JoinHandle<T>) -> Option<u32> {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::thread::JoinHandleExt;
+        // SAFETY: the handle is there, so the thread has been neither joined nor detached.
+        unsafe { number_of(thread.as_pthread_t() as libc::pthread_t) }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = thread;
+        None
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -21,29 +37,26 @@ extern "C" {
     fn pthread_getcpuclockid(thread: libc::pthread_t, clock: *mut libc::clockid_t) -> libc::c_int;
 }
 
-/// The kernel's number of a thread that somebody else has started. `None` if it has ended.
+/// The number in a thread's clock. `None` if the thread has ended.
+///
+/// # Safety
+///
+/// It has been neither joined nor detached, or is the one that calls this.
 #[cfg(target_os = "linux")]
-pub(crate) fn os_thread_of<T>(thread: &JoinHandle<T>) -> Option<u32> {
-    use std::os::unix::thread::JoinHandleExt;
+unsafe fn number_of(thread: libc::pthread_t) -> Option<u32> {
     let mut clock: libc::clockid_t = 0;
-    // SAFETY: the handle is there, so the thread has been neither joined nor detached, and its pthread_t is valid.
-    let failed =
-        unsafe { pthread_getcpuclockid(thread.as_pthread_t() as libc::pthread_t, &mut clock) };
+    // SAFETY: so the pthread_t is valid.
+    let failed = unsafe { pthread_getcpuclockid(thread, &mut clock) };
     // The kernel's format of such a clock: the number's complement in the upper bits. 0 stands for a thread that is gone.
     let number = u32::try_from(!(clock >> 3)).ok();
     number.filter(|number| failed == 0 && *number != 0)
-}
-
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn os_thread_of<T>(_thread: &JoinHandle<T>) -> Option<u32> {
-    None
 }
 
 /// The processor time that a thread of this process has used. `None` if there is no such thread any more.
 pub(crate) fn cpu_time(thread: u32) -> Option<Duration> {
     #[cfg(target_os = "linux")]
     {
-        // Per thread (4), scheduler's time (2): see os_thread_of.
+        // Per thread (4), scheduler's time (2): see `number_of`.
         let clock = (!i32::try_from(thread).ok()?).wrapping_shl(3) | 4 | 2;
         let mut time = libc::timespec {
             tv_sec: 0,

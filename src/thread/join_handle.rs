@@ -184,7 +184,7 @@ impl<T> JoinHandle<T> {
     }
 
     fn is_current(&self) -> bool {
-        current::worker().is_some_and(|(_, worker)| Arc::ptr_eq(&worker, &self.worker))
+        current::with_worker(|worker| std::ptr::eq(worker, &*self.worker)).unwrap_or(false)
     }
 
     fn take_value(&self) -> Result<T> {
