@@ -249,7 +249,7 @@ impl Core {
             } else {
                 // The record stays until it has been joined and reported.
                 removed = registry.left_behind.remove(worker.id);
-                rouse = registry.wait_no_more_for(worker) && registry.is_halved();
+                rouse = registry.wait_no_more_for(worker) && registry.pending == 0;
             }
         }
         if rouse {

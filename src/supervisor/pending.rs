@@ -12,7 +12,6 @@ use super::registry::{Entry, Registry};
 use super::report::{EntryReport, Outcome, ShutdownReport};
 use super::worker::Worker;
 use crate::sync::Instant;
-use crate::sys::NativeThread;
 
 /// How a worker stands with its shutdown.
 #[derive(Clone, Copy)]
@@ -27,14 +26,6 @@ enum Stand {
     /// Its observers know that its time is up.
     Announced,
 }
-
-/// How many that are gone are worth being joined before all are: the system ends the others meanwhile on other processors. Only
-/// where a join does not wait for what C libraries do at a thread's end: graces end meanwhile, too.
-pub(super) const MANY: usize = match (NativeThread::HAS_LIMIT, cfg!(shuttle)) {
-    (false, _) => usize::MAX,
-    (true, true) => 2,
-    (true, false) => 64,
-};
 
 /// A worker's `Stand`. Used with its registry's lock held only, which orders everything: so Relaxed, and std's also in a model.
 #[derive(Default)]
@@ -103,15 +94,8 @@ impl Registry {
         if pending {
             worker.standing.set(Stand::Free);
             self.pending -= 1;
-            self.left_since += 1;
         }
         pending
-    }
-
-    /// One less is waited for: whether who waits is to wake. For the last, to go on; and at each power of two, as long as that are many,
-    /// to join those that are gone.
-    pub(super) fn is_halved(&self) -> bool {
-        self.pending == 0 || self.pending >= MANY && self.pending.is_power_of_two()
     }
 
     /// It is given up at `end`, unless that is put off before.

@@ -167,8 +167,6 @@ pub(crate) struct Registry {
     pub(crate) main: Option<Arc<Worker>>,
     /// How to rouse the coordinator thread of an installed supervisor.
     pub(crate) coordinator: Option<Sender<Message>>,
-    /// How many that were waited for have left since those that are gone were last joined.
-    pub(super) left_since: usize,
     /// How many hooks are registered, as long as no shutdown runs any.
     pub(super) hooks: usize,
     /// Keeps the supervisor alive while it has hooks, which no thread holds.
@@ -227,7 +225,6 @@ impl Registry {
             main: None,
             coordinator: None,
             hooks: 0,
-            left_since: 0,
             keep: None,
         }
     }
@@ -305,7 +302,8 @@ impl Registry {
 /// The next sequence number. One counter for the process, so that numbers are unique; drawn under a registry's lock, so
 /// that they grow within each registry.
 pub(crate) fn next_id() -> WorkerId {
-    static NEXT: AtomicU64 = AtomicU64::new(MAIN_ID.get() + 1);
+    // 1 is `main`'s.
+    static NEXT: AtomicU64 = AtomicU64::new(2);
     // Relaxed: the registry's lock orders the numbers of one registry; between registries no order is promised.
     let id = NEXT.fetch_add(1, Ordering::Relaxed);
     WorkerId(NonZeroU64::new(id).expect("2^64 registrations do not happen"))

@@ -11,7 +11,6 @@ use log::Level;
 
 use super::current;
 use super::event::{self, EventKind};
-use super::pending::MANY;
 use super::registry::{Core, Entry, Phase, Told};
 use super::report::ShutdownReport;
 use super::straggler::straggler_among;
@@ -23,11 +22,17 @@ use crate::base::log_queue;
 use crate::base::logging::{self, REPORT_LIMIT};
 use crate::seams::Status;
 use crate::sync::Instant;
+use crate::sys::NativeThread;
 
 /// What the system has past the deadline to end threads of which all code is through, all together.
 const COLLECT_MOMENT: Duration = Duration::from_millis(100);
-/// How many of those that were told are looked at in one go for who is gone: others wait for the registry's lock meanwhile.
-const LOOK_AT: usize = 128;
+/// How many are looked at in one go, after as many others were told. Only where a join has a limit: else one that what a C library does
+/// at a thread's end holds up would hold up telling.
+const BATCH: usize = match (NativeThread::HAS_LIMIT, cfg!(shuttle)) {
+    (false, _) => usize::MAX / 2,
+    (true, true) => 2,
+    (true, false) => 64,
+};
 /// How long the workers are waited for before their processor time is counted: most are gone by then, and cost nothing.
 const COUNT_CPU_AFTER: Duration = Duration::from_millis(100);
 
@@ -165,8 +170,6 @@ impl Core {
             .map(|end| end.saturating_duration_since(began) / 4);
         let mut count_cpu_at =
             Some(began + left.map_or(COUNT_CPU_AFTER, |left| left.min(COUNT_CPU_AFTER)));
-        // How many of those that were told have been looked at in this round for who is gone.
-        let mut looked_at = 0;
         loop {
             if registry.may_tell() && !registry.untold.is_empty() {
                 return false;
@@ -199,24 +202,6 @@ impl Core {
                 count_cpu_at = None;
                 registry.count_cpu();
             }
-            // A round looks at all who were told: with a share of them new to it, all rounds together look at each a few times.
-            let worth_it = MANY.max(registry.pending).max(registry.told.len() / 16);
-            if registry.left_since >= worth_it {
-                let end = registry.told.len().min(looked_at + LOOK_AT);
-                // One whose thread did not start is no longer there.
-                let gone = gone_among(registry.told.get(looked_at..end).unwrap_or_default());
-                looked_at = end;
-                if end == registry.told.len() {
-                    looked_at = 0;
-                    registry.left_since = 0;
-                }
-                drop(registry);
-                for worker in gone {
-                    worker.collect(Some(now)); // one that the system has not ended yet is joined in the end
-                }
-                registry = self.registry.lock();
-                continue;
-            }
             let limits = [registry.next_grace(), registry.deadline, count_cpu_at];
             match limits.into_iter().flatten().min() {
                 Some(limit) => {
@@ -224,6 +209,23 @@ impl Core {
                 }
                 None => self.changed.wait(&mut registry),
             }
+        }
+    }
+
+    /// Joins some of those that were told a while ago, if they are gone: called after each one that is told. Telling wakes a thread, which
+    /// another processor then runs to its end; who joins only when all have ended leaves that one with nothing to do meanwhile.
+    pub(super) fn collect_some(&self) {
+        let gone = {
+            let registry = self.registry.lock();
+            let told = &registry.told;
+            match told.len().checked_sub(2 * BATCH) {
+                Some(first) if first % BATCH == 0 => gone_among(&told[first..first + BATCH]),
+                _ => return,
+            }
+        };
+        let now = Some(Instant::now());
+        for worker in gone {
+            worker.collect(now); // one that the system has not ended yet is joined in the end
         }
     }
 
@@ -335,6 +337,7 @@ mod tests {
 
     use super::*;
     use crate::supervisor::joining::Native;
+    use crate::supervisor::settings::Order;
     use crate::supervisor::Supervisor;
     use crate::sync::thread;
 
@@ -342,10 +345,11 @@ mod tests {
 
     #[test]
     fn of_many_most_are_joined_while_others_are_waited_for() {
-        if MANY > WORKERS {
+        if BATCH > WORKERS {
             return; // not on this system
         }
-        let supervisor = Supervisor::new();
+        // So those that are looked at have left long ago.
+        let supervisor = Supervisor::builder().order(Order::OneByOne).build();
         // Nothing is ever sent: it ends when the other end is gone, also if this fails.
         let (key, lock) = channel::<()>();
         supervisor.spawn(move || lock.recv().is_err());

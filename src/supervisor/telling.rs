@@ -53,6 +53,7 @@ impl Core {
             if !quiet {
                 walk(Telling::of(self, List::Untold), Some(Step::Entry(entry)));
             }
+            self.collect_some();
         }
     }
 

@@ -3,6 +3,8 @@
 use std::process::Command;
 use std::time::Duration;
 
+use sundown_benches::least;
+
 use crate::measure::{ratios, side, time};
 use crate::table::Table;
 
@@ -37,7 +39,14 @@ pub fn timed(table: &mut Table) {
                 }
             })
         });
-        for (peer, ratio) in ratios(60, ours, vec![std, crossbeam]) {
+        let least = side("the least by hand that keeps the promises", || {
+            from(spawners, || {
+                for _ in 0..each {
+                    least::spawn(|| ()).join().unwrap();
+                }
+            })
+        });
+        for (peer, ratio) in ratios(60, ours, vec![std, crossbeam, least]) {
             let aim = if peer == "`std::thread`" {
                 "≤ 1.03"
             } else {
