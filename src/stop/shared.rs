@@ -82,8 +82,8 @@ pub(super) struct State {
     pub(super) running: Vec<(u64, ThreadId)>,
     /// Dropped on the stop, which disconnects the channel.
     pub(super) sender: Option<Sender<Never>>,
-    /// Somebody waits for `changed`, or has waited. std's condition variable calls the kernel for each notification, also when nobody
-    /// waits: for ten thousand workers that park elsewhere that was a tenth of their shutdown.
+    /// Somebody waits for `changed`, or has waited. On Linux std's condition variable calls the kernel for each notification, also when
+    /// nobody waits: for ten thousand workers that park elsewhere that was a tenth of their shutdown.
     waited: bool,
 }
 

@@ -134,6 +134,8 @@ pub(crate) struct Registry {
     /// Told, in that order. Shared, so that a report is made from it without the lock and without copying it: changed with
     /// `make_mut`, which copies only if a report is being made just now.
     pub(crate) told: Arc<Vec<Told>>,
+    /// How many of the first of them have been looked at for who is gone, while others were being told.
+    pub(super) looked_for_gone: usize,
     /// How many of the told workers are still waited for: those that stand so (`pending.rs`).
     pub(super) pending: usize,
     /// When pending workers are given up that are so before the deadline, soonest first. May name some that are pending no more, or
@@ -208,6 +210,7 @@ impl Registry {
             leaving: false,
             untold: Ordered::new(),
             told: Arc::default(),
+            looked_for_gone: 0,
             pending: 0,
             graces: BinaryHeap::new(),
             looked_at: Vec::new(),
@@ -309,7 +312,7 @@ pub(crate) fn next_id() -> WorkerId {
     WorkerId(NonZeroU64::new(id).expect("2^64 registrations do not happen"))
 }
 
-/// The number of `main`, which counts as the oldest worker whenever it was that the supervisor was installed.
+/// The number of `main`, which counts as the oldest worker whenever it was that the supervisor was installed. `next_id` begins after it.
 const MAIN_ID: NonZeroU64 = NonZeroU64::MIN;
 
 /// `main`'s number.

@@ -26,13 +26,8 @@ use crate::sys::NativeThread;
 
 /// What the system has past the deadline to end threads of which all code is through, all together.
 const COLLECT_MOMENT: Duration = Duration::from_millis(100);
-/// How many are looked at in one go, after as many others were told. Only where a join has a limit: else one that what a C library does
-/// at a thread's end holds up would hold up telling.
-const BATCH: usize = match (NativeThread::HAS_LIMIT, cfg!(shuttle)) {
-    (false, _) => usize::MAX / 2,
-    (true, true) => 2,
-    (true, false) => 64,
-};
+/// How many are looked at in one go, after as many others have been told.
+const BATCH: usize = if cfg!(shuttle) { 2 } else { 64 };
 /// How long the workers are waited for before their processor time is counted: most are gone by then, and cost nothing.
 const COUNT_CPU_AFTER: Duration = Duration::from_millis(100);
 
@@ -212,20 +207,29 @@ impl Core {
         }
     }
 
-    /// Joins some of those that were told a while ago, if they are gone: called after each one that is told. Telling wakes a thread, which
-    /// another processor then runs to its end; who joins only when all have ended leaves that one with nothing to do meanwhile.
+    /// Joins those that are gone of the next few that were told a while ago: called each time that the driver has told one. Telling wakes a
+    /// thread, which the system runs to its end on another processor; with all joins at the end, that processor has nothing to do
+    /// meanwhile. Not past the deadline, when nothing counts but that the others are told.
     pub(super) fn collect_some(&self) {
+        if !NativeThread::HAS_LIMIT {
+            return; // what a C library does at one thread's end would hold up telling the others
+        }
+        let now;
         let gone = {
-            let registry = self.registry.lock();
-            let told = &registry.told;
-            match told.len().checked_sub(2 * BATCH) {
-                Some(first) if first % BATCH == 0 => gone_among(&told[first..first + BATCH]),
-                _ => return,
+            let mut registry = self.registry.lock();
+            let first = registry.looked_for_gone;
+            if registry.told.len() < first + 2 * BATCH {
+                return;
             }
+            now = Instant::now();
+            if registry.is_late(now) {
+                return;
+            }
+            registry.looked_for_gone = first + BATCH;
+            gone_among(&registry.told[first..first + BATCH])
         };
-        let now = Some(Instant::now());
         for worker in gone {
-            worker.collect(now); // one that the system has not ended yet is joined in the end
+            worker.collect(Some(now)); // one that the system has not ended yet is joined in the end
         }
     }
 
@@ -344,9 +348,9 @@ mod tests {
     const WORKERS: usize = 256;
 
     #[test]
-    fn of_many_most_are_joined_while_others_are_waited_for() {
-        if BATCH > WORKERS {
-            return; // not on this system
+    fn those_told_long_ago_are_joined_before_the_last_has_left() {
+        if !NativeThread::HAS_LIMIT {
+            return;
         }
         // So those that are looked at have left long ago.
         let supervisor = Supervisor::builder().order(Order::OneByOne).build();

@@ -8,7 +8,7 @@ use crate::sync::thread::JoinHandle;
 pub(crate) fn os_thread() -> Option<u32> {
     #[cfg(target_os = "linux")]
     {
-        // The C library has it at hand, so this costs no call into the kernel, as gettid(2) does.
+        // The C library has it at hand, which saves the call into the kernel that gettid(2) is.
         // SAFETY: pthread_self(3) has no precondition, and this thread is there.
         unsafe { number_of(libc::pthread_self()) }
     }

@@ -46,7 +46,7 @@ pub fn timed(table: &mut Table) {
                 }
             })
         });
-        for (peer, ratio) in ratios(60, ours, vec![std, crossbeam, least]) {
+        for (peer, ratio) in ratios(150, ours, vec![std, crossbeam, least]) {
             let aim = if peer == "`std::thread`" {
                 "≤ 1.03"
             } else {
