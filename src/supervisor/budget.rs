@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use log::Level;
 
+use super::kind::EntryKind;
 use super::registry::{Core, Entry};
-use super::report::EntryKind;
 use super::settings::Order;
 use crate::base::logging;
 use crate::base::text::Short;

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 use super::extension::extension;
+use super::kind::WorkerId;
 use super::registry::{main_id, Core};
-use super::report::WorkerId;
 use super::waits::Waiter;
 use super::worker::Worker;
 use crate::stop::StopToken;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use log::Level;
 
-use super::report::{ShutdownReport, WorkerId};
+use super::kind::WorkerId;
+use super::report::ShutdownReport;
 use crate::base::cause::Cause;
 use crate::base::text::{Printable, Short};
 use crate::stop::StopReason;

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use log::Level;
 
+use super::kind::EntryKind;
 use super::registry::{Core, Phase, Registry};
-use super::report::EntryKind;
 use super::worker::Worker;
 use super::Supervisor;
 use crate::base::logging;

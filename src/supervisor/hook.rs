@@ -4,7 +4,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use super::callback::{Callback, Job};
-use super::report::{EntryKind, WorkerId};
+use super::kind::{EntryKind, WorkerId};
 use super::waited::Waited;
 
 /// The record of one hook.

@@ -6,8 +6,8 @@ use std::sync::{Arc, Weak};
 
 use super::callback::Job;
 use super::hook::HookRecord;
+use super::kind::{EntryKind, WorkerId};
 use super::registry::{next_id, Core};
-use super::report::{EntryKind, WorkerId};
 use super::Supervisor;
 use crate::base::logging;
 use crate::base::text::Printable;

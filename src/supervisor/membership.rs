@@ -4,9 +4,9 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use super::hook::HookRecord;
+use super::kind::{EntryKind, WorkerId};
 use super::observers::Observers;
 use super::registry::{next_id, ChildRecord, Closed, Core, Entry, Phase, Registry, Told};
-use super::report::{EntryKind, WorkerId};
 use super::settings::{Settings, Strategy};
 use super::waited::LOCK_LIMIT;
 use super::worker::Worker;

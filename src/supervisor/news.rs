@@ -8,8 +8,8 @@ use std::time::Duration;
 use log::Level;
 
 use super::event::{EventKind, USUAL};
+use super::kind::EntryKind;
 use super::observers::wanted;
-use super::report::EntryKind;
 use super::worker::{End, Progress, Worker};
 use crate::base::cause::Cause;
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use log::Level;
 
 use super::event::{Event, EventKind};
-use super::report::WorkerId;
+use super::kind::WorkerId;
 use crate::base::log_queue::{self, About, Line};
 use crate::base::logging::listens;
 use crate::sync::{Instant, Mutex, OnceCell};

@@ -21,9 +21,10 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::hook::HookRecord;
+use super::kind::WorkerId;
 use super::observers::Observers;
 use super::pending::Grace;
-use super::report::{ShutdownReport, WorkerId};
+use super::report::ShutdownReport;
 use super::settings::{ExitStyle, Order, Settings};
 use super::straggler::{Straggler, LOOK_LIMIT};
 use super::worker::Worker;

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::kind::EntryKind;
 use super::registry::{Entry, Told};
-use super::report::{CallbackFault, EntryKind, EntryReport, Outcome, Rare};
+use super::report::{CallbackFault, EntryReport, Outcome, Rare};
 use super::straggler::Straggler;
 use super::worker::{End, Worker};
 use crate::sync::Instant;

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use super::callback::Callback;
 use super::hook::HookRecord;
+use super::kind::{EntryKind, WorkerId};
 use super::registry::{Core, Entry, Told};
-use super::report::{CallbackFault, EntryKind, WorkerId};
+use super::report::CallbackFault;
 use super::stuck_thread::StuckThread;
 use super::worker::Worker;
 use crate::base::sort::sort_by_key;

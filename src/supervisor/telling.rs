@@ -8,8 +8,8 @@ use std::time::Duration;
 use log::Level;
 
 use super::hook::HookRecord;
+use super::kind::{EntryKind, WorkerId};
 use super::registry::{ChildRecord, Core, Entry, Phase, Told};
-use super::report::{EntryKind, WorkerId};
 use super::walk::{walk, Steps};
 use super::worker::Worker;
 use crate::base::apart::apart;

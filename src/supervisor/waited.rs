@@ -5,8 +5,8 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::kind::EntryKind;
 use super::registry::{Core, Entry, Phase};
-use super::report::EntryKind;
 use super::waits::Waiter;
 use super::worker::Worker;
 use crate::sync::atomic::Ordering;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::current;
+use super::kind::WorkerId;
 use super::registry::{Core, Entry};
-use super::report::WorkerId;
 use super::waits::waiting_for_worker;
 use super::worker::Worker;
 use super::Supervisor;

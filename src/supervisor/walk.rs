@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::current;
+use super::kind::WorkerId;
 use super::registry::Core;
-use super::report::WorkerId;
 use crate::base::apart::on_thread;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Condvar, Instant, Mutex};

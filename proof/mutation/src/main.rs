@@ -132,7 +132,7 @@ fn weave_all(root: &Path, copy: &Path, mutants: &[Mutant]) -> Result<BTreeMap<u3
     let library = fs::read_to_string(root.join("src/lib.rs"))?;
     fs::write(copy.join("src/lib.rs"), library + "\nmod mutant;\n")?;
     // What some mutants do, and the models' clock never has to.
-    let clock = "src/sync/model.rs";
+    let clock = "src/sync/model/mod.rs";
     let subtracts = "\nimpl std::ops::Sub<Duration> for Instant { type Output = Instant; \
         fn sub(self, by: Duration) -> Instant { Instant(self.0 - by) } }\n";
     fs::write(
