@@ -14,7 +14,7 @@ use crossbeam_channel::{Receiver, Sender};
 use tokio::sync::oneshot;
 
 use super::memory::bytes;
-use crate::measure::{ratios, side, time, Side};
+use crate::measure::{ratios, side, time, OneCore, Side};
 use crate::table::Table;
 
 /// Jobs that one side carries out in one round.
@@ -155,11 +155,13 @@ fn somebody_waits(table: &mut Table, pools: &Pools, producers: usize, from: &str
 /// From handing in a job until its value is there, one after another.
 pub fn one(table: &mut Table) {
     const EACH: usize = 2_000;
+    // On two, each side was several times the other by turns, as the scheduler put its threads.
+    let _one = OneCore::take();
     let pools = Pools::new();
     let in_turn = |ask: &dyn Fn()| time(|| (0..EACH).for_each(|_| ask()));
     let ours = side("sundown", || in_turn(&|| value(pools.ours.submit(|| ()))));
     let peers = answering(&pools, |ask| in_turn(&|| answer(ask())));
-    lines(table, "one job, `submit` → `wait`".into(), AIM, ours, peers);
+    lines(table, "one job, on one core: `submit` → `wait`".into(), AIM, ours, peers);
 }
 
 /// Those that answer through a oneshot: what `measure` says of each, given what hands in one job.
@@ -193,7 +195,7 @@ fn answering<'a>(
 }
 
 fn lines(table: &mut Table, work: String, aim: &str, ours: Side<'_>, peers: Vec<Side<'_>>) {
-    for (peer, ratio) in ratios(15, ours, peers) {
+    for (peer, ratio) in ratios(31, ours, peers) {
         table.ratio(&work, peer, aim, ratio);
     }
 }
