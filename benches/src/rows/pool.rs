@@ -161,7 +161,13 @@ pub fn one(table: &mut Table) {
     let in_turn = |ask: &dyn Fn()| time(|| (0..EACH).for_each(|_| ask()));
     let ours = side("sundown", || in_turn(&|| value(pools.ours.submit(|| ()))));
     let peers = answering(&pools, |ask| in_turn(&|| answer(ask())));
-    lines(table, "one job, on one core: `submit` → `wait`".into(), AIM, ours, peers);
+    lines(
+        table,
+        "one job, on one core: `submit` → `wait`".into(),
+        AIM,
+        ours,
+        peers,
+    );
 }
 
 /// Those that answer through a oneshot: what `measure` says of each, given what hands in one job.
