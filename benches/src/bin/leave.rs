@@ -15,6 +15,7 @@ fn main() {
     match whose.as_str() {
         "sundown" => with_sundown(workers),
         "ctrlc" => with_ctrlc(workers),
+        "least" => with_the_least(workers),
         "signal-mod" => with_signal_mod(workers),
         "tokio-graceful-shutdown" => with_tokio(workers),
         unknown => panic!("whose is {unknown}?"),
@@ -45,6 +46,38 @@ fn with_ctrlc(workers: usize) {
     ready();
     tell.recv().expect("the handler is there");
     all.stop();
+}
+
+/// By hand what sundown promises at the least: a thread that ends the process if `main` does not in time, and an end by the signal itself.
+fn with_the_least(workers: usize) {
+    let (told, tell) = mpsc::channel();
+    let (rouse, roused) = mpsc::channel();
+    let handler = move || {
+        rouse.send(()).expect("the coordinator waits");
+        told.send(()).expect("main waits");
+    };
+    ctrlc::set_handler(handler).expect("nobody else has a handler");
+    let (_alive, over) = mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        roused.recv().expect("the handler is there");
+        // Nothing is ever sent: it waits for the deadline.
+        let _ = over.recv_timeout(Duration::from_secs(30));
+        die();
+    });
+    let all = ByHand::spawn(workers);
+    ready();
+    tell.recv().expect("the handler is there");
+    all.stop();
+    die();
+}
+
+/// Ends the process as the signal would have.
+fn die() {
+    // SAFETY: the default action has no handler that could run, and the signal goes to this process.
+    unsafe {
+        libc::signal(libc::SIGTERM, libc::SIG_DFL);
+        libc::raise(libc::SIGTERM);
+    }
 }
 
 fn with_signal_mod(workers: usize) {
