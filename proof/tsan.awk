@@ -33,5 +33,4 @@ reading {
 END {
     if (reading) finish()
     printf "%d reports, %d findings\n", reports, findings
-    exit findings > 0
 }
