@@ -6,6 +6,8 @@ use std::time::Duration;
 use sundown::Supervisor;
 use sundown_benches::least::Hooks;
 
+use super::LEAST;
+
 use crate::measure::{ratios, side, time, Spread};
 use crate::table::Table;
 
@@ -33,7 +35,6 @@ pub fn hooks(table: &mut Table) {
 }
 
 const SOME: usize = 100_000;
-const LEAST: &str = "the least by hand that keeps the promises";
 
 fn by_hand() -> Duration {
     let hooks = Arc::new(Hooks::default());

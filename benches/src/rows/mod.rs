@@ -13,6 +13,9 @@ pub mod waiters;
 
 use std::process::Command;
 
+/// A peer: what a row does, by hand, with no more than what the library promises for it. No aim, but where the limit is.
+pub const LEAST: &str = "the least by hand that keeps the promises";
+
 /// A program that is built with this one.
 pub fn program(name: &str) -> Command {
     let this = std::env::current_exe().expect("a path");

@@ -5,7 +5,8 @@
 //! a task, which is what a closure and a oneshot for its value are. So that the price of a task can be seen, `submit` with the task
 //! dropped stands beside what has none to give; that is no aim, since there is `execute`.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::thread::Thread;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crossbeam_channel::{Receiver, Sender};
 use tokio::sync::oneshot;
 
 use super::memory::bytes;
+use super::LEAST;
 use crate::measure::{ratios, side, time, OneCore, Side};
 use crate::table::Table;
 
@@ -33,6 +35,8 @@ struct Pools {
     rayon: rayon::ThreadPool,
     by_hand: Sender<Job>,
     bounded_by_hand: Sender<Job>,
+    least: Least,
+    bounded_least: Least,
 }
 
 impl Pools {
@@ -47,6 +51,8 @@ impl Pools {
             rayon: rayon.build().expect("threads"),
             by_hand: by_hand(threads, crossbeam_channel::unbounded()),
             bounded_by_hand: by_hand(threads, crossbeam_channel::bounded(BOUND)),
+            least: Least::new(threads, crossbeam_channel::unbounded()),
+            bounded_least: Least::new(threads, crossbeam_channel::bounded(BOUND)),
         }
     }
 }
@@ -66,6 +72,40 @@ fn by_hand(threads: usize, (queue, jobs): (Sender<Job>, Receiver<Job>)) -> Sende
 
 fn push(queue: &Sender<Job>, job: impl FnOnce() + Send + 'static) {
     queue.send(Box::new(job)).expect("its threads live");
+}
+
+/// The same with what a pool promises at the least: a job that panics takes no thread with it, and once the pool has ended, what is
+/// handed in comes back.
+struct Least {
+    open: Arc<AtomicBool>,
+    queue: Sender<Job>,
+}
+
+impl Least {
+    fn new(threads: usize, (queue, jobs): (Sender<Job>, Receiver<Job>)) -> Least {
+        let open = Arc::new(AtomicBool::new(true));
+        for _ in 0..threads {
+            let (jobs, open) = (jobs.clone(), Arc::clone(&open));
+            std::thread::spawn(move || {
+                for job in jobs {
+                    if !open.load(Ordering::Acquire) {
+                        break;
+                    }
+                    drop(catch_unwind(AssertUnwindSafe(job)));
+                }
+            });
+        }
+        Least { open, queue }
+    }
+
+    fn push(&self, job: impl FnOnce() + Send + 'static) -> Result<(), Job> {
+        if !self.open.load(Ordering::Acquire) {
+            return Err(Box::new(job));
+        }
+        self.queue
+            .send(Box::new(job))
+            .map_err(|refused| refused.into_inner())
+    }
 }
 
 /// A job with an answer, as one writes it around a pool whose jobs have none.
@@ -109,6 +149,7 @@ fn nobody_waits(table: &mut Table, pools: &Pools, producers: usize, from: &str) 
             side("crossbeam channel by hand", || {
                 fire(producers, |done| push(&pools.by_hand, move || done.one()))
             }),
+            least(producers, &pools.least),
         ]
     };
     let ours = side("sundown", || {
@@ -125,7 +166,8 @@ fn nobody_waits(table: &mut Table, pools: &Pools, producers: usize, from: &str) 
         })
     });
     let work = format!("{from}: `execute`, bounded queue");
-    lines(table, work, AIM, ours, vec![by_hand]);
+    let least = least(producers, &pools.bounded_least);
+    lines(table, work, AIM, ours, vec![by_hand, least]);
 
     let ours = side("sundown", || {
         fire(producers, |done| {
@@ -134,6 +176,15 @@ fn nobody_waits(table: &mut Table, pools: &Pools, producers: usize, from: &str) 
     });
     let work = format!("{from}: `submit`, task dropped, beside jobs without one");
     lines(table, work, "", ours, peers());
+}
+
+fn least(producers: usize, pool: &Least) -> Side<'_> {
+    side(LEAST, move || {
+        fire(producers, |done| {
+            let pushed = pool.push(move || done.one());
+            assert!(pushed.is_ok(), "it has not ended");
+        })
+    })
 }
 
 fn execute(pool: &sundown::Pool, done: Done) {
@@ -202,6 +253,7 @@ fn answering<'a>(
 
 fn lines(table: &mut Table, work: String, aim: &str, ours: Side<'_>, peers: Vec<Side<'_>>) {
     for (peer, ratio) in ratios(31, ours, peers) {
+        let aim = if peer == LEAST { "" } else { aim };
         table.ratio(&work, peer, aim, ratio);
     }
 }

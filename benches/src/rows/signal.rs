@@ -4,11 +4,9 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use super::program;
+use super::{program, LEAST};
 use crate::measure::{ratios, side};
 use crate::table::Table;
-
-const LEAST: &str = "the least by hand that keeps the promises";
 
 pub fn to_the_end(table: &mut Table) {
     for workers in [1, 100] {

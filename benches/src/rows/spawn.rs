@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sundown_benches::least;
 
+use super::LEAST;
 use crate::measure::{ratios, side, time};
 use crate::table::Table;
 
@@ -39,7 +40,7 @@ pub fn timed(table: &mut Table) {
                 }
             })
         });
-        let least = side("the least by hand that keeps the promises", || {
+        let least = side(LEAST, || {
             from(spawners, || {
                 for _ in 0..each {
                     least::spawn(|| ()).join().unwrap();
