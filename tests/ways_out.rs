@@ -349,6 +349,17 @@ fn a_stream_of_the_c_library_that_is_in_use_holds_nothing_up() {
         assert!(ended.took < PROMPT, "{name}: {ended:#?}");
         assert_eq!(ended.err, "");
     }
+    // Before the coordinator has been roused, and when it awaits the end.
+    for name in [
+        "main leaves at once, and a C stream is locked",
+        "main leaves later, and a C stream is locked",
+    ] {
+        let mut running = start(&mut scenario(name));
+        running.await_line("ready");
+        let ended = running.end_by(SIGTERM);
+        ended.assert_signal(SIGTERM);
+        assert!(ended.took < PROMPT, "{name}: {ended:#?}");
+    }
     // Whether the coordinator has gone by then is a matter of moments.
     for _ in 0..10 {
         let name = "main requests for a signal and exits, and a C stream is locked";

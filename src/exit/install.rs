@@ -247,14 +247,12 @@ pub fn init() -> Result<Guard, InstallError> {
 
 /// The coordinator thread: waits for a request, carries it out, and ends the process unless somebody else does.
 fn coordinate(core: &Arc<Core>, messages: &Receiver<Message>) {
-    // Who makes a request wakes `main` first and sends a message then, so `main` may be through and send one before it.
-    let mut ending = false;
     match messages.receive(None) {
         Some(Message::Signal(signal)) => {
             core.begin(Cause::Signal(signal), false);
         }
-        Some(Message::Requested) => {}
-        Some(Message::Ending) => ending = true,
+        // Nobody sends `Ending` to one that does not await the end.
+        Some(Message::Requested | Message::Ending) => {}
         Some(Message::Done) | None => return,
     }
     let (by_leaver, deadline, cause) = {
@@ -273,29 +271,29 @@ fn coordinate(core: &Arc<Core>, messages: &Receiver<Message>) {
     let hears = core.main_hears.load(std::sync::atomic::Ordering::Relaxed);
     let mut flushes = true;
     if leaving || hears {
-        let deadline = core.registry.lock().deadline; // it may have been extended
-        flushes = !wait_for_the_end(messages, deadline, ending);
+        flushes = !wait_for_the_end(core, messages);
     }
     end_process(core, &report, flushes);
 }
 
 /// `main` (or a thread that is exiting) ends the process. Returns at the deadline if that has not happened. True if it was about to,
 /// and what it flushes hangs.
-fn wait_for_the_end(
-    messages: &Receiver<Message>,
-    deadline: Option<Instant>,
-    mut ending: bool,
-) -> bool {
-    let flushed = || Some(Instant::now() + roots::FLUSH_LIMIT);
-    let mut deadline = if ending { flushed() } else { deadline };
-    // Nobody tells us to go on: the other messages that may still come are of signals.
-    while let Some(message) = messages.receive(deadline) {
-        if let Message::Ending = message {
-            ending = true;
-            deadline = flushed();
+fn wait_for_the_end(core: &Core, messages: &Receiver<Message>) -> bool {
+    loop {
+        let (end, flushes) = {
+            let mut registry = core.registry.lock();
+            registry.end_is_awaited = true;
+            match registry.flushes_since {
+                Some(since) => (Some(since + roots::FLUSH_LIMIT), true),
+                None => (registry.deadline, false), // it may have been extended
+            }
+        };
+        if end.is_some_and(|end| end <= Instant::now()) {
+            return flushes;
         }
+        // `Ending` if it begins to flush. Other messages that may still come are of signals, and change nothing.
+        messages.receive(end);
     }
-    ending
 }
 
 /// Ends the process from the coordinator thread.

@@ -26,6 +26,10 @@ static CTRLC_SET_IN: Mutex<Option<u32>> = parking_lot::const_mutex(None);
 /// `timeout` does.
 const ECHO: Duration = Duration::from_millis(200);
 
+/// A `main` that was waiting for the signal most likely carries the shutdown out itself, and ends the process: it gets this long before
+/// the coordinator comes to it. Roused at once, that would be one more thread to wake and to wait for on each way out.
+const HEAD_START: Duration = Duration::from_millis(1);
+
 struct Target {
     sender: Sender<Message>,
     core: Weak<Core>,
@@ -191,7 +195,14 @@ fn request(core: &Core, sender: &Sender<Message>, signal: i32) -> bool {
     }
     // Here, which saves a switch of threads: this wakes who carries it out, and calls nobody.
     if core.is_coordinated() {
-        return core.begin(Cause::Signal(signal), false);
+        if !core.begin_unattended(Cause::Signal(signal), false) {
+            return false;
+        }
+        if core.registry.lock().main_waits {
+            std::thread::sleep(HEAD_START);
+        }
+        core.rouse_coordinator();
+        return true;
     }
     // The installation is not through, or the registry's lock is not to be had: then the coordinator does it. Nobody is there to only if
     // the installation has failed.

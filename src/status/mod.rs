@@ -74,7 +74,8 @@ struct Progress {
 impl Status {
     /// Arranges for a status if the shutdown takes long. `None` if there is nobody to tell.
     pub(crate) fn of(core: &Arc<Core>) -> Option<Status> {
-        if !core.registry.lock().settings.status {
+        // What is nested is in the line of the outermost one.
+        if core.parent.is_some() || !core.registry.lock().settings.status {
             return None;
         }
         let dumb = std::env::var_os("TERM").map_or(true, |term| term == "dumb" || term.is_empty());

@@ -2,6 +2,7 @@
 
 use log::Level;
 
+use super::current;
 use super::event::{self, EventKind};
 use super::registry::{Core, Entry, Message, Phase};
 use crate::base::cause::Cause;
@@ -9,16 +10,25 @@ use crate::stop::{Stop, StopReason};
 use crate::sync::Instant;
 
 impl Core {
-    /// Begins the shutdown: the first cause wins. True if this was the first. Everyone who waits for it wakes; nothing is
-    /// carried out yet. A child gets no longer than what is left of its parent's deadline.
+    /// Begins the shutdown and rouses the coordinator, if there is one. True if this was the first request.
     pub(crate) fn begin(&self, cause: Cause, by_leaver: bool) -> bool {
+        let first = self.begin_unattended(cause, by_leaver);
+        if first {
+            self.rouse_coordinator();
+        }
+        first
+    }
+
+    /// Begins the shutdown: the first cause wins. True if this was the first. Everyone who waits for it wakes; nothing is
+    /// carried out yet, and whoever calls this sees to it that somebody does. A child gets no longer than what is left of its parent's
+    /// deadline.
+    pub(crate) fn begin_unattended(&self, cause: Cause, by_leaver: bool) -> bool {
         if !self.is_ours() {
             return false;
         }
         // First, since two registries are never held at once; again below, for a parent that begins meanwhile. So a driver that
         // comes as soon as this one is stopping tells nobody a deadline that does not hold.
         let parents = self.parents_deadline();
-        let coordinator;
         {
             let mut registry = self.registry.lock();
             if registry.phase != Phase::Running {
@@ -49,17 +59,21 @@ impl Core {
             self.observers
                 .announce_own(level, || EventKind::ShutdownBegan(cause));
             registry.tripped = self.stop.trip(&stop);
-            coordinator = registry.coordinator.clone();
-            registry.coordinated = coordinator.is_some();
+            registry.coordinated = registry.coordinator.is_some();
         }
         // After it can be seen that this one is stopping: a parent that sets its deadline later tightens ours itself.
         self.tighten(self.parents_deadline());
         self.changed.notify_all();
+        true
+    }
+
+    /// A shutdown has begun that the coordinator is to carry out, or to see through.
+    pub(crate) fn rouse_coordinator(&self) {
+        let coordinator = self.registry.lock().coordinator.clone();
         if let Some(coordinator) = coordinator {
-            // It has gone only if the guard has gone, and then whoever called this carries it out.
+            // It has gone only if the guard has gone, and then whoever made the request carries it out.
             coordinator.send(Message::Requested);
         }
-        true
     }
 
     fn parents_deadline(&self) -> Option<Instant> {
@@ -96,11 +110,13 @@ impl Core {
 
     /// Blocks until a shutdown is requested, and says why it was.
     pub(crate) fn wait_for_request(&self) -> Cause {
+        let main = current::is_main();
         let mut registry = self.registry.lock();
         loop {
             if let Some(cause) = &registry.cause {
                 return cause.clone();
             }
+            registry.main_waits |= main;
             self.changed.wait(&mut registry);
         }
     }

@@ -128,8 +128,14 @@ pub(crate) struct Registry {
     pub(crate) latest: Option<Instant>,
     /// Whoever asked for the shutdown ends the process itself, or is `main` and decides what follows.
     pub(crate) by_leaver: bool,
+    /// `main` waits for the request, or did when it came.
+    pub(crate) main_waits: bool,
     /// `main` is on its way out, or some thread is exiting the process.
     pub(crate) leaving: bool,
+    /// Since when a thread that ends the process flushes what was printed, which may hang: the coordinator watches it.
+    pub(crate) flushes_since: Option<Instant>,
+    /// The coordinator waits for the process's end, and is to be told when that begins.
+    pub(crate) end_is_awaited: bool,
     /// Not told yet, by sequence number.
     pub(crate) untold: Ordered<WorkerId, Entry>,
     /// Told, in that order. Shared, so that a report is made from it without the lock and without copying it: changed with
@@ -185,7 +191,7 @@ pub(crate) enum Message {
     Requested,
     /// The guard is gone and `main` goes on: nothing more to coordinate.
     Done,
-    /// Who sends this ends the process, but for a flush that may hang: watch it.
+    /// Who sends this ends the process, but for a flush that may hang (`flushes_since`).
     Ending,
 }
 
@@ -208,7 +214,10 @@ impl Registry {
             unextended: None,
             latest: None,
             by_leaver: false,
+            main_waits: false,
             leaving: false,
+            flushes_since: None,
+            end_is_awaited: false,
             untold: Ordered::new(),
             told: Arc::default(),
             looked_for_gone: 0,

@@ -150,23 +150,37 @@ fn leave(status: Option<i32>) {
     shut_down_all(&cause, None, true);
     log_queue::flush();
     let Some(core) = global else { return };
-    let (style, cause, coordinator) = {
-        let registry = core.registry.lock();
-        let cause = registry.cause.clone();
-        // Where who requested the shutdown ends the process itself, the coordinator does not stay to the end.
-        let stays = !registry.by_leaver;
-        let coordinator = registry.coordinator.clone().filter(|_| stays);
-        (registry.exit_style, cause, coordinator)
-    };
-    if let (Some(style), Some(Cause::Signal(signal))) = (style, cause) {
-        // The coordinator ends the process if this takes too long, so no thread has to be started for it.
-        let watched = coordinator.is_some_and(|watcher| watcher.send(Message::Ending));
-        match watched {
-            true => sys::flush_c_streams(),
-            false => drop(bounded(FLUSH_LIMIT, sys::flush_c_streams)),
-        }
+    if let Some((signal, style)) = end_by_signal(&core) {
         end_by(signal, style);
     }
+}
+
+/// Flushes what was printed, if the process is to end by a signal: that one, and how.
+fn end_by_signal(core: &Core) -> Option<(i32, ExitStyle)> {
+    let (style, signal, watched, coordinator);
+    {
+        let mut registry = core.registry.lock();
+        style = registry.exit_style?;
+        let Some(Cause::Signal(cause)) = registry.cause else {
+            return None;
+        };
+        signal = cause;
+        // Where who requested the shutdown ends the process itself, the coordinator does not stay to the end.
+        watched = registry.coordinator.is_some() && !registry.by_leaver;
+        // A coordinator that comes to the end after this finds it: under the lock, so that it does or is told.
+        registry.flushes_since = watched.then(Instant::now);
+        let told = watched && registry.end_is_awaited;
+        coordinator = registry.coordinator.clone().filter(|_| told);
+    }
+    if let Some(coordinator) = coordinator {
+        coordinator.send(Message::Ending);
+    }
+    // The coordinator ends the process if this takes too long, so no thread has to be started for it.
+    match watched {
+        true => sys::flush_c_streams(),
+        false => drop(bounded(FLUSH_LIMIT, sys::flush_c_streams)),
+    }
+    Some((signal, style))
 }
 
 /// Ends the process as its style asks for after a signal.

@@ -135,13 +135,16 @@ impl Core {
     /// Steps 2 to 5 of the shutdown.
     fn drive(self: &Arc<Core>) -> ShutdownReport {
         log_queue::flush(); // that it has begun is said before anyone is told
-        let root = self.parent.is_none();
-        let status = root.then(|| Status::of(self)).flatten();
-        self.tell_own_token();
+        let mut own = self.own_callbacks();
+        let mut status = None;
         loop {
-            self.tell_all();
-            if self.await_workers() {
-                break;
+            let next = own.take().or_else(|| self.tell_quiet());
+            // Before anything that may take long, and not sooner: those who were just told stop meanwhile.
+            status.get_or_insert_with(|| Status::of(self));
+            match next {
+                Some(step) => self.tell(step),
+                None if self.await_workers() => break,
+                None => {}
             }
         }
         self.collect();

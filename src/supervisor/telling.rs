@@ -22,39 +22,34 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::Instant;
 
 impl Core {
-    /// Runs the callbacks on the supervisor's own token, if there are any.
-    pub(super) fn tell_own_token(self: &Arc<Core>) {
+    /// The callbacks on the supervisor's own token, if there are any.
+    pub(super) fn own_callbacks(&self) -> Option<Step> {
         let tripped = self.registry.lock().tripped.clone();
-        if let Some(tripped) = tripped.filter(|tripped| !tripped.is_quiet()) {
-            let first = Step::OwnToken(tripped);
-            walk(Telling::of(self, List::Untold), Some(first));
-        }
+        tripped
+            .filter(|tripped| !tripped.is_quiet())
+            .map(Step::OwnToken)
     }
 
-    /// Tells every entry that is to be told now, newest first.
-    pub(super) fn tell_all(self: &Arc<Core>) {
-        // Tokens and unparks call nobody, so this thread can do that much itself; from the first callback on a helper does
-        // the rest, in case it hangs.
+    /// Tells entries as long as nothing of them can hang, newest first. Gives the first of another kind, booked as told.
+    pub(super) fn tell_quiet(&self) -> Option<Step> {
         while let Some(entry) = self.take_untold(Instant::now()) {
-            let quiet = match &entry {
-                Entry::Worker(worker) => {
-                    let quiet = !worker.has_callbacks();
-                    if quiet {
-                        worker.unpark(); // which is all that is left
-                    }
-                    quiet
-                }
-                Entry::Child(child) => {
-                    self.shut_down_child(child); // which looks after itself
-                    true
-                }
-                Entry::Hook(_) => false,
-            };
-            if !quiet {
-                walk(Telling::of(self, List::Untold), Some(Step::Entry(entry)));
+            match &entry {
+                // Its token is tripped, and this is all that is left; both call nobody.
+                Entry::Worker(worker) if !worker.has_callbacks() => worker.unpark(),
+                _ => return Some(Step::Entry(entry)),
             }
             self.collect_some();
         }
+        None
+    }
+
+    /// Carries this out: a callback, and all that comes after it, on a helper, in case one hangs.
+    pub(super) fn tell(self: &Arc<Core>, step: Step) {
+        match step {
+            Step::Entry(Entry::Child(child)) => self.shut_down_child(&child), // which looks after itself
+            step => walk(Telling::of(self, List::Untold), Some(step)),
+        }
+        self.collect_some();
     }
 
     /// Takes the newest entry that has not been told, and books it as told at `now`. Of a worker, the token is tripped.
@@ -150,9 +145,9 @@ impl Core {
     }
 }
 
-/// One thing that is told by a helper thread.
+/// One thing to tell that may take long.
 #[derive(Clone)]
-enum Step {
+pub(super) enum Step {
     /// The callbacks on the supervisor's own token.
     OwnToken(Tripped),
     /// An entry, booked as told.

@@ -623,6 +623,21 @@ mod unix {
                 ready();
                 sundown::wait_for_shutdown();
             }
+            "main leaves at once, and a C stream is locked" => {
+                let _guard = guard();
+                lock_a_c_stream();
+                ready();
+                sundown::wait_for_shutdown();
+            }
+            "main leaves later, and a C stream is locked" => {
+                let guard = guard();
+                lock_a_c_stream();
+                ready();
+                sundown::wait_for_shutdown();
+                drop(guard);
+                // Longer than the coordinator leaves it to a `main` that was waiting.
+                std::thread::sleep(Duration::from_millis(50));
+            }
             "main is deaf, and a C stream is locked" => {
                 let _guard = guard();
                 population();
