@@ -111,6 +111,13 @@ fn a_main_that_hears_is_waited_for_like_the_others() {
     assert!(text.contains("1 of 1 left: writer"), "{text:?}");
 }
 
+#[test]
+fn it_says_who_hangs_while_others_are_still_to_be_told() {
+    let (ended, text) = on_terminal(&mut program("a hook takes long", "1.5"), 200);
+    ended.assert_signal(SIGINT);
+    assert!(text.contains("left: hook syncing"), "{text:?}");
+}
+
 /// The first signal only says so; the second one ends it.
 #[test]
 fn before_the_first_signal_it_takes_two_to_leave() {

@@ -327,6 +327,19 @@ fn a_supervisor_that_has_longer_than_the_process_is_cut_short() {
     }
 }
 
+/// Whether `main`, on its way out, or the coordinator comes to it first.
+#[test]
+fn a_private_supervisor_is_told_of_the_signal_and_of_the_time_that_there_is() {
+    for _ in 0..10 {
+        let name = "a private supervisor and a main that leaves at once";
+        let mut running = start(&mut scenario(name));
+        running.await_line("ready");
+        let ended = running.end_by(SIGTERM);
+        ended.assert_signal(SIGTERM);
+        ended.assert_order(&["told Some(Shutdown(Signal(15)))", "in time: true"]);
+    }
+}
+
 #[test]
 fn after_a_signal_the_streams_of_the_c_library_are_flushed_too() {
     for name in [

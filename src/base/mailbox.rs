@@ -29,14 +29,18 @@ pub(crate) fn mailbox<T>() -> (Sender<T>, Receiver<T>) {
 }
 
 impl<T> Sender<T> {
-    /// Leaves a message, without waiting for anybody. False if nobody receives any more.
-    pub(crate) fn send(&self, message: T) -> bool {
+    /// Leaves a message, without waiting for anybody. If nobody receives any more it is dropped.
+    pub(crate) fn send(&self, message: T) {
         match &mut *self.0.messages.lock() {
             Some(messages) => messages.push_back(message),
-            None => return false,
+            None => return,
         }
         self.0.arrived.notify_one();
-        true
+    }
+
+    /// Whether anybody receives still.
+    pub(crate) fn has_receiver(&self) -> bool {
+        self.0.messages.lock().is_some()
     }
 }
 
@@ -86,7 +90,7 @@ mod tests {
             let all: Vec<u32> = all.take(1_000).collect();
             (all, receiver)
         });
-        assert!((0..1_000).all(|number| sender.clone().send(number)));
+        (0..1_000).for_each(|number| sender.clone().send(number));
         let (all, receiver) = receiver.join().unwrap();
         assert!(all.into_iter().eq(0..1_000));
         let limit = Instant::now() + Duration::from_millis(10);
@@ -97,8 +101,9 @@ mod tests {
     #[test]
     fn who_sends_learns_that_nobody_receives() {
         let (sender, receiver) = mailbox();
-        assert!(sender.send(1));
+        assert!(sender.has_receiver());
         drop(receiver);
-        assert!(!sender.send(2));
+        assert!(!sender.has_receiver());
+        sender.send(1); // is dropped
     }
 }

@@ -251,7 +251,7 @@ fn coordinate(core: &Arc<Core>, messages: &Receiver<Message>) {
         Some(Message::Signal(signal)) => {
             core.begin(Cause::Signal(signal), false);
         }
-        // Nobody sends `Ending` to one that does not await the end.
+        // `Ending` is for one that awaits the end already.
         Some(Message::Requested | Message::Ending) => {}
         Some(Message::Done) | None => return,
     }
@@ -291,7 +291,7 @@ fn wait_for_the_end(core: &Core, messages: &Receiver<Message>) -> bool {
         if end.is_some_and(|end| end <= Instant::now()) {
             return flushes;
         }
-        // `Ending` if it begins to flush. Other messages that may still come are of signals, and change nothing.
+        // `Ending` if it begins to flush. Other messages that may still come are of the request, and change nothing.
         messages.receive(end);
     }
 }

@@ -1,4 +1,5 @@
-//! Ctrl-C, SIGTERM, SIGHUP and whatever has a handler, through ctrlc: its thread only requests a shutdown, or starts a thread.
+//! Ctrl-C, SIGTERM, SIGHUP and whatever has a handler, through ctrlc: its thread only requests a shutdown and rouses who carries it out, or
+//! starts a thread.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -27,7 +28,8 @@ static CTRLC_SET_IN: Mutex<Option<u32>> = parking_lot::const_mutex(None);
 const ECHO: Duration = Duration::from_millis(200);
 
 /// A `main` that was waiting for the signal most likely carries the shutdown out itself, and ends the process: it gets this long before
-/// the coordinator comes to it. Roused at once, that would be one more thread to wake and to wait for on each way out.
+/// the coordinator is roused to see to it. At once, that would be one more thread for the processors to run on the way of each program
+/// to its end.
 const HEAD_START: Duration = Duration::from_millis(1);
 
 struct Target {
@@ -199,6 +201,7 @@ fn request(core: &Core, sender: &Sender<Message>, signal: i32) -> bool {
             return false;
         }
         if core.registry.lock().main_waits {
+            // A head start, and no meeting point: the coordinator does all that `main` has not done.
             std::thread::sleep(HEAD_START);
         }
         core.rouse_coordinator();

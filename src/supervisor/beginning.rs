@@ -71,9 +71,17 @@ impl Core {
     pub(crate) fn rouse_coordinator(&self) {
         let coordinator = self.registry.lock().coordinator.clone();
         if let Some(coordinator) = coordinator {
-            // It has gone only if the guard has gone, and then whoever made the request carries it out.
+            // Where the guard has taken it away, the guard carries the shutdown out.
             coordinator.send(Message::Requested);
         }
+    }
+
+    /// What the coordinator ends the process for, and by when (without what workers have asked for), if it is going to.
+    pub(crate) fn end_of_process(&self) -> Option<(Cause, Option<Instant>)> {
+        let registry = self.registry.lock();
+        let ends = registry.coordinated && !registry.by_leaver;
+        let cause = registry.cause.clone().filter(|_| ends)?;
+        Some((cause, registry.unextended))
     }
 
     fn parents_deadline(&self) -> Option<Instant> {

@@ -116,7 +116,7 @@ pub(crate) struct Registry {
     pub(crate) tripped: Option<Tripped>,
     /// The newest entry when the shutdown was requested: what is newer is late.
     pub(crate) last_in_time: Option<WorkerId>,
-    /// Whether the coordinator thread was roused, and so carries the shutdown out.
+    /// Whether the coordinator thread was roused, or is about to be, and so carries the shutdown out.
     pub(crate) coordinated: bool,
     /// When the shutdown was requested.
     pub(crate) began: Option<Instant>,

@@ -13,6 +13,7 @@ use crate::base::apart::bounded;
 use crate::base::cause::Cause;
 use crate::base::log_queue;
 use crate::base::logging;
+use crate::base::mailbox::Sender;
 use crate::base::panics::message_of_panic;
 use crate::sync::Instant;
 use crate::sys;
@@ -142,12 +143,15 @@ fn leave(status: Option<i32>) {
         }
     }
     // The C library cannot tell a return from main from a call of exit in it: the code has to do.
-    let cause = match status {
+    let own = || match status {
         None | Some(0) if first => Cause::Returned,
         Some(101) if first => Cause::Panicked,
         status => Cause::Exit(status.unwrap_or(0)),
     };
-    shut_down_all(&cause, None, true);
+    // If the process ends anyway, all hear the same of it, from the coordinator or from here.
+    let end = global.as_ref().and_then(|core| core.end_of_process());
+    let (cause, cap) = end.unwrap_or_else(|| (own(), None));
+    shut_down_all(&cause, cap, true);
     log_queue::flush();
     let Some(core) = global else { return };
     if let Some((signal, style)) = end_by_signal(&core) {
@@ -157,7 +161,7 @@ fn leave(status: Option<i32>) {
 
 /// Flushes what was printed, if the process is to end by a signal: that one, and how.
 fn end_by_signal(core: &Core) -> Option<(i32, ExitStyle)> {
-    let (style, signal, watched, coordinator);
+    let (style, signal, watched, told);
     {
         let mut registry = core.registry.lock();
         style = registry.exit_style?;
@@ -166,13 +170,14 @@ fn end_by_signal(core: &Core) -> Option<(i32, ExitStyle)> {
         };
         signal = cause;
         // Where who requested the shutdown ends the process itself, the coordinator does not stay to the end.
-        watched = registry.coordinator.is_some() && !registry.by_leaver;
+        let stays = !registry.by_leaver;
+        let watcher = registry.coordinator.clone().filter(|_| stays);
+        watched = watcher.as_ref().is_some_and(Sender::has_receiver);
         // A coordinator that comes to the end after this finds it: under the lock, so that it does or is told.
         registry.flushes_since = watched.then(Instant::now);
-        let told = watched && registry.end_is_awaited;
-        coordinator = registry.coordinator.clone().filter(|_| told);
+        told = watcher.filter(|_| registry.end_is_awaited);
     }
-    if let Some(coordinator) = coordinator {
+    if let Some(coordinator) = told {
         coordinator.send(Message::Ending);
     }
     // The coordinator ends the process if this takes too long, so no thread has to be started for it.

@@ -21,6 +21,9 @@ use crate::stop::{Stop, StopReason, Tripped};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::Instant;
 
+/// How many are told in one go of whom nothing can hang.
+const A_FEW: usize = if cfg!(shuttle) { 2 } else { 64 };
+
 impl Core {
     /// The callbacks on the supervisor's own token, if there are any.
     pub(super) fn own_callbacks(&self) -> Option<Step> {
@@ -30,9 +33,11 @@ impl Core {
             .map(Step::OwnToken)
     }
 
-    /// Tells entries as long as nothing of them can hang, newest first. Gives the first of another kind, booked as told.
+    /// Tells a few entries, newest first, as long as nothing of them can hang. Gives the first of another kind, booked as told.
     pub(super) fn tell_quiet(&self) -> Option<Step> {
-        while let Some(entry) = self.take_untold(Instant::now()) {
+        // Not all: with workers that start workers there may be no end to it, and the caller has something else to do.
+        for _ in 0..A_FEW {
+            let entry = self.take_untold(Instant::now())?;
             match &entry {
                 // Its token is tripped, and this is all that is left; both call nobody.
                 Entry::Worker(worker) if !worker.has_callbacks() => worker.unpark(),

@@ -64,6 +64,15 @@ fn main() {
                 std::thread::park();
             }
         }
+        // A hook takes its time, before one worker is told and after another.
+        "a hook takes long" => {
+            let _guard = builder.install().unwrap();
+            slow("first", Duration::ZERO);
+            sundown::on_shutdown("syncing", move || std::thread::sleep(time));
+            slow("last", Duration::ZERO);
+            println!("ready");
+            sundown::wait_for_shutdown();
+        }
         // Nobody but `main` takes its time.
         "main waits" => {
             let _guard = builder.install().unwrap();

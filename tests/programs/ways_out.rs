@@ -659,6 +659,20 @@ mod unix {
                 sundown::wait_for_shutdown();
                 drop(private);
             }
+            "a private supervisor and a main that leaves at once" => {
+                let _guard = short(1000).install().unwrap();
+                let private = Supervisor::builder().deadline(Duration::from_secs(60));
+                let worker = private.build().worker().name("private".into());
+                let job = |stop: sundown::StopToken| {
+                    stop.wait();
+                    say(format!("told {:?}", stop.reason()));
+                    let left = stop.deadline().unwrap() - Instant::now();
+                    say(format!("in time: {}", left < Duration::from_secs(5)));
+                };
+                worker.spawn_with(job).unwrap();
+                ready();
+                sundown::wait_for_shutdown();
+            }
             "a private supervisor stops already and has longer" => {
                 let _guard = short(1000).install().unwrap();
                 let private = private_for_a_minute();
