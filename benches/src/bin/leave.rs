@@ -48,7 +48,8 @@ fn with_ctrlc(workers: usize) {
     all.stop();
 }
 
-/// By hand what sundown promises at the least: a thread that ends the process if `main` does not in time, and an end by the signal itself.
+/// By hand what sundown promises at the least: a thread that ends the process if `main` does not in time, and an end by the signal itself,
+/// after what `main` still drops and what was printed through C.
 fn with_the_least(workers: usize) {
     let (told, tell) = mpsc::channel();
     let (rouse, roused) = mpsc::channel();
@@ -64,17 +65,19 @@ fn with_the_least(workers: usize) {
         let _ = over.recv_timeout(Duration::from_secs(30));
         die();
     });
+    // SAFETY: the function is one of C's kind, and never unwinds.
+    assert_eq!(unsafe { libc::atexit(die) }, 0);
     let all = ByHand::spawn(workers);
     ready();
     tell.recv().expect("the handler is there");
     all.stop();
-    die();
 }
 
 /// Ends the process as the signal would have.
-fn die() {
-    // SAFETY: the default action has no handler that could run, and the signal goes to this process.
+extern "C" fn die() {
+    // SAFETY: a null stream is all of them; the default action has no handler that could run, and the signal goes to this process.
     unsafe {
+        libc::fflush(std::ptr::null_mut());
         libc::signal(libc::SIGTERM, libc::SIG_DFL);
         libc::raise(libc::SIGTERM);
     }
