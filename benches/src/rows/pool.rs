@@ -131,31 +131,35 @@ pub fn many(table: &mut Table) {
         let s = if producers == 1 { "" } else { "s" };
         let from = format!("10⁶ empty jobs, {producers} producer{s}");
         nobody_waits(table, &pools, producers, &from);
+        nobody_wants_the_task(table, &pools, producers, &from);
         somebody_waits(table, &pools, producers, &from);
     }
 }
 
+/// All that hand in jobs which nobody waits for.
+fn unanswered(pools: &Pools, producers: usize) -> Vec<Side<'_>> {
+    vec![
+        side("`threadpool`", move || {
+            fire(producers, |done| {
+                pools.threadpool.execute(move || done.one())
+            })
+        }),
+        side("`rayon::spawn`", move || {
+            fire(producers, |done| pools.rayon.spawn(move || done.one()))
+        }),
+        side("crossbeam channel by hand", move || {
+            fire(producers, |done| push(&pools.by_hand, move || done.one()))
+        }),
+        least(producers, &pools.least),
+    ]
+}
+
 fn nobody_waits(table: &mut Table, pools: &Pools, producers: usize, from: &str) {
-    let peers = || {
-        vec![
-            side("`threadpool`", || {
-                fire(producers, |done| {
-                    pools.threadpool.execute(move || done.one())
-                })
-            }),
-            side("`rayon::spawn`", || {
-                fire(producers, |done| pools.rayon.spawn(move || done.one()))
-            }),
-            side("crossbeam channel by hand", || {
-                fire(producers, |done| push(&pools.by_hand, move || done.one()))
-            }),
-            least(producers, &pools.least),
-        ]
-    };
     let ours = side("sundown", || {
         fire(producers, |done| execute(&pools.ours, done))
     });
-    lines(table, format!("{from}: `execute`"), AIM, ours, peers());
+    let work = format!("{from}: `execute`");
+    lines(table, work, AIM, ours, unanswered(pools, producers));
 
     let ours = side("sundown", || {
         fire(producers, |done| execute(&pools.bounded, done))
@@ -168,14 +172,16 @@ fn nobody_waits(table: &mut Table, pools: &Pools, producers: usize, from: &str) 
     let work = format!("{from}: `execute`, bounded queue");
     let least = least(producers, &pools.bounded_least);
     lines(table, work, AIM, ours, vec![by_hand, least]);
+}
 
+fn nobody_wants_the_task(table: &mut Table, pools: &Pools, producers: usize, from: &str) {
     let ours = side("sundown", || {
         fire(producers, |done| {
             drop(pools.ours.submit(move || done.one()))
         })
     });
     let work = format!("{from}: `submit`, task dropped, beside jobs without one");
-    lines(table, work, "", ours, peers());
+    lines(table, work, "", ours, unanswered(pools, producers));
 }
 
 fn least(producers: usize, pool: &Least) -> Side<'_> {
@@ -203,12 +209,13 @@ fn somebody_waits(table: &mut Table, pools: &Pools, producers: usize, from: &str
     lines(table, work, AIM, ours, peers);
 }
 
-/// From handing in a job until its value is there, one after another.
+/// From handing in a job until its value is there, one after another; and what many cost where no core waits for another's cache.
 pub fn one(table: &mut Table) {
     const EACH: usize = 2_000;
     // On two, each side was several times the other by turns, as the scheduler put its threads.
     let _one = OneCore::take();
     let pools = Pools::new();
+    nobody_waits(table, &pools, 1, "10⁶ empty jobs, 1 producer, on one core");
     let in_turn = |ask: &dyn Fn()| time(|| (0..EACH).for_each(|_| ask()));
     let ours = side("sundown", || in_turn(&|| value(pools.ours.submit(|| ()))));
     let peers = answering(&pools, |ask| in_turn(&|| answer(ask())));
