@@ -113,9 +113,12 @@ fn a_main_that_hears_is_waited_for_like_the_others() {
 
 #[test]
 fn it_says_who_hangs_while_others_are_still_to_be_told() {
-    let (ended, text) = on_terminal(&mut program("a hook takes long", "1.5"), 200);
+    // One second in, the second hook has been running for 0.2 s, and has 0.6 s to go.
+    let (ended, text) = on_terminal(&mut program("hooks take long", "0.8"), 200);
     ended.assert_signal(SIGINT);
-    assert!(text.contains("left: hook syncing"), "{text:?}");
+    let drawn = text.split('\r').find(|line| line.contains("stopping:"));
+    let drawn = drawn.expect("a line");
+    assert!(drawn.contains("left: hook second"), "{text:?}");
 }
 
 /// The first signal only says so; the second one ends it.

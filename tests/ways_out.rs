@@ -330,8 +330,12 @@ fn a_supervisor_that_has_longer_than_the_process_is_cut_short() {
 /// Whether `main`, on its way out, or the coordinator comes to it first.
 #[test]
 fn a_private_supervisor_is_told_of_the_signal_and_of_the_time_that_there_is() {
-    for _ in 0..10 {
-        let name = "a private supervisor and a main that leaves at once";
+    for name in [
+        "a private supervisor and a main that leaves at once",
+        "a private supervisor and a main that exits at once",
+    ]
+    .repeat(10)
+    {
         let mut running = start(&mut scenario(name));
         running.await_line("ready");
         let ended = running.end_by(SIGTERM);

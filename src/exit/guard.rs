@@ -17,8 +17,8 @@ use crate::terminate::Terminate;
 
 /// Keep it in `main`: when it is dropped (at the end of `main`, or by a panic that unwinds `main`), everything is shut down.
 ///
-/// Dropping it also puts back the signal handlers that were there before, and allows another installation. (Not for long if the shutdown
-/// was a signal's: that one ends the process, with whatever was started meanwhile, by the deadline at the latest.)
+/// Dropping it also puts back the signal handlers that were there before, and allows another installation. (Not for long if it was not
+/// `main` that began the shutdown: then the process ends when the deadline is over, with whatever was started meanwhile.)
 ///
 /// ```no_run
 /// use std::net::TcpListener;

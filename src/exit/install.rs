@@ -265,7 +265,7 @@ fn coordinate(core: &Arc<Core>, messages: &Receiver<Message>) {
         return;
     }
     // The process ends after this: what is nested in no supervisor goes as well, with no more time than we have.
-    roots::shut_down_all(&cause, deadline, false);
+    roots::shut_down_all(&cause, deadline);
     let report = core.drive_or_wait();
     let leaving = core.registry.lock().leaving;
     let hears = core.main_hears.load(std::sync::atomic::Ordering::Relaxed);

@@ -23,6 +23,6 @@ use crate::supervisor::{roots, Cause};
 /// without that callback, and the process exits when it is through. After a signal, the process still ends as that signal
 /// would have ended it.
 pub fn exit(code: i32) -> ! {
-    roots::shut_down_all(&Cause::Exit(code), None, true);
+    roots::shut_down_and_leave(Cause::Exit(code));
     std::process::exit(code)
 }

@@ -76,12 +76,12 @@ impl Core {
         }
     }
 
-    /// What the coordinator ends the process for, and by when (without what workers have asked for), if it is going to.
+    /// What the coordinator ends the process for, and by when, if it is going to.
     pub(crate) fn end_of_process(&self) -> Option<(Cause, Option<Instant>)> {
         let registry = self.registry.lock();
         let ends = registry.coordinated && !registry.by_leaver;
         let cause = registry.cause.clone().filter(|_| ends)?;
-        Some((cause, registry.unextended))
+        Some((cause, registry.deadline))
     }
 
     fn parents_deadline(&self) -> Option<Instant> {

@@ -145,11 +145,6 @@ impl Core {
         };
         self.tighten(cap);
     }
-
-    /// By how much workers have moved the deadline.
-    pub(super) fn extended(&self) -> Duration {
-        self.registry.lock().extended()
-    }
 }
 
 impl Worker {

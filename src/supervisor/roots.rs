@@ -95,8 +95,22 @@ pub(crate) fn new_root(name: Option<Arc<str>>, settings: Settings) -> Arc<Core> 
 }
 
 /// Shuts down every root that has something registered, newest first, at the latest until `cap`; without one, until the longest
-/// of their deadlines is over, counted from now. `leaving`: the calling thread ends the process after it.
-pub(crate) fn shut_down_all(cause: &Cause, cap: Option<Instant>, leaving: bool) {
+/// of their deadlines is over, counted from now.
+pub(crate) fn shut_down_all(cause: &Cause, cap: Option<Instant>) {
+    shut_down_each(cause, cap, false);
+}
+
+/// The same on a thread that ends the process after it, for this cause. If the process ends already for another, that is what all are
+/// told, and the time that there is: the same from here as from the coordinator, whoever comes first.
+pub(crate) fn shut_down_and_leave(cause: Cause) {
+    let global = GLOBAL.try_read().and_then(|global| global.clone());
+    let ours = global.filter(|core| core.is_ours()); // in a forked child its lock may be held for ever
+    let end = ours.and_then(|core| core.end_of_process());
+    let (cause, cap) = end.unwrap_or((cause, None));
+    shut_down_each(&cause, cap, true);
+}
+
+fn shut_down_each(cause: &Cause, cap: Option<Instant>, leaving: bool) {
     let longest = |roots: &[Arc<Core>]| {
         let deadline = |core: &Arc<Core>| core.registry.lock().settings.deadline;
         let longest = roots.iter().map(deadline).max()?;
@@ -110,8 +124,9 @@ pub(crate) fn shut_down_all(cause: &Cause, cap: Option<Instant>, leaving: bool) 
         for core in &roots {
             if !core.is_idle() {
                 core.shutdown_for_exit(cause.clone(), cap, leaving);
-                // What one was given is not taken from the others.
-                cap = cap.and_then(|cap| cap.checked_add(core.extended()));
+                // If one was given more time, all have it.
+                let own = core.registry.lock().deadline;
+                cap = cap.map(|cap| own.map_or(cap, |own| cap.max(own)));
             }
         }
         done.append(&mut roots);
@@ -143,15 +158,11 @@ fn leave(status: Option<i32>) {
         }
     }
     // The C library cannot tell a return from main from a call of exit in it: the code has to do.
-    let own = || match status {
+    shut_down_and_leave(match status {
         None | Some(0) if first => Cause::Returned,
         Some(101) if first => Cause::Panicked,
         status => Cause::Exit(status.unwrap_or(0)),
-    };
-    // If the process ends anyway, all hear the same of it, from the coordinator or from here.
-    let end = global.as_ref().and_then(|core| core.end_of_process());
-    let (cause, cap) = end.unwrap_or_else(|| (own(), None));
-    shut_down_all(&cause, cap, true);
+    });
     log_queue::flush();
     let Some(core) = global else { return };
     if let Some((signal, style)) = end_by_signal(&core) {

@@ -335,3 +335,23 @@ fn child_limit(child: &Core) -> Option<Instant> {
         None => Instant::now().checked_add(registry.settings.deadline.max(slack)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::A_FEW;
+    use crate::supervisor::{Cause, Supervisor};
+
+    #[test]
+    fn with_many_to_tell_there_is_time_for_something_else() {
+        let supervisor = Supervisor::new();
+        for _ in 0..=A_FEW {
+            supervisor.worker().spawn_with(|stop| stop.wait()).unwrap();
+        }
+        // Nobody carries it out.
+        assert!(supervisor.core.begin(Cause::Requested, false));
+        assert!(supervisor.core.tell_quiet().is_none());
+        assert_eq!(supervisor.core.registry.lock().told.len(), A_FEW);
+        let report = supervisor.shutdown();
+        assert!(report.is_clean() && report.entries().len() == A_FEW + 1);
+    }
+}

@@ -64,12 +64,13 @@ fn main() {
                 std::thread::park();
             }
         }
-        // A hook takes its time, before one worker is told and after another.
-        "a hook takes long" => {
+        // Hooks take their time, before one worker is told and after another.
+        "hooks take long" => {
             let _guard = builder.install().unwrap();
-            slow("first", Duration::ZERO);
-            sundown::on_shutdown("syncing", move || std::thread::sleep(time));
-            slow("last", Duration::ZERO);
+            slow("told last", Duration::ZERO);
+            sundown::on_shutdown("second", move || std::thread::sleep(time));
+            sundown::on_shutdown("first", move || std::thread::sleep(time));
+            slow("told first", Duration::ZERO);
             println!("ready");
             sundown::wait_for_shutdown();
         }

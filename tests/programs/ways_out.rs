@@ -659,7 +659,8 @@ mod unix {
                 sundown::wait_for_shutdown();
                 drop(private);
             }
-            "a private supervisor and a main that leaves at once" => {
+            "a private supervisor and a main that leaves at once"
+            | "a private supervisor and a main that exits at once" => {
                 let _guard = short(1000).install().unwrap();
                 let private = Supervisor::builder().deadline(Duration::from_secs(60));
                 let worker = private.build().worker().name("private".into());
@@ -672,6 +673,9 @@ mod unix {
                 worker.spawn_with(job).unwrap();
                 ready();
                 sundown::wait_for_shutdown();
+                if name.contains("exits") {
+                    sundown::exit(0);
+                }
             }
             "a private supervisor stops already and has longer" => {
                 let _guard = short(1000).install().unwrap();

@@ -54,8 +54,8 @@ fn with_the_least(workers: usize) {
     let (told, tell) = mpsc::channel();
     let (rouse, roused) = mpsc::channel();
     let handler = move || {
-        rouse.send(()).expect("the coordinator waits");
         told.send(()).expect("main waits");
+        rouse.send(()).expect("the coordinator waits");
     };
     ctrlc::set_handler(handler).expect("nobody else has a handler");
     let (_alive, over) = mpsc::channel::<()>();

@@ -74,8 +74,8 @@ fn push(queue: &Sender<Job>, job: impl FnOnce() + Send + 'static) {
     queue.send(Box::new(job)).expect("its threads live");
 }
 
-/// The same with what a pool promises at the least: a job that panics takes no thread with it, and once the pool has ended, what is
-/// handed in comes back.
+/// The same with the least that a pool promises: a job that panics takes no thread with it, and once the pool has ended, no job begins, and
+/// what is handed in comes back.
 struct Least {
     open: Arc<AtomicBool>,
     queue: Sender<Job>,
