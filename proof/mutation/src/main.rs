@@ -105,9 +105,18 @@ fn copy_project(root: &Path, copy: &Path) -> Result<()> {
         .output()?;
     for path in String::from_utf8(listed.stdout)?.split_terminator('\0') {
         let (from, to) = (root.join(path), copy.join(path));
-        if from.is_file() && fs::read(&from)? != fs::read(&to).unwrap_or_default() {
+        if !from.is_file() {
+            continue; // deleted, and not yet for git
+        }
+        let mut content = fs::read(&from)?;
+        if path == "Cargo.toml" {
+            // The copy may stand inside of packages that take no part in it.
+            content.extend_from_slice(b"\n[workspace]\n");
+        }
+        if content != fs::read(&to).unwrap_or_default() {
             fs::create_dir_all(to.parent().ok_or("a file has no directory")?)?;
-            fs::copy(from, to)?;
+            fs::write(&to, content)?;
+            fs::set_permissions(to, fs::metadata(from)?.permissions())?;
         }
     }
     Ok(())
