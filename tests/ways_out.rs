@@ -327,6 +327,15 @@ fn a_supervisor_that_has_longer_than_the_process_is_cut_short() {
     }
 }
 
+#[test]
+fn a_private_supervisor_has_its_own_time_if_it_is_main_that_ends() {
+    let name = "main returns, and a private supervisor takes longer";
+    let ended = run(&mut scenario(name));
+    ended.assert_code(0);
+    ended.assert_order(&["main left", "cleaned up"]);
+    assert_eq!(ended.err, "");
+}
+
 /// Whether `main`, on its way out, or the coordinator comes to it first.
 #[test]
 fn a_private_supervisor_is_told_of_the_signal_and_of_the_time_that_there_is() {

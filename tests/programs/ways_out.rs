@@ -659,6 +659,17 @@ mod unix {
                 sundown::wait_for_shutdown();
                 drop(private);
             }
+            "main returns, and a private supervisor takes longer" => {
+                let _guard = short(100).install().unwrap();
+                let private = Supervisor::builder().deadline(Duration::from_secs(60));
+                let worker = private.build().worker().name("private".into());
+                let job = |stop: sundown::StopToken| {
+                    stop.wait();
+                    std::thread::sleep(Duration::from_millis(400));
+                    say("cleaned up");
+                };
+                worker.spawn_with(job).unwrap();
+            }
             "a private supervisor and a main that leaves at once"
             | "a private supervisor and a main that exits at once" => {
                 let _guard = short(1000).install().unwrap();
