@@ -165,13 +165,13 @@ fn leave(status: Option<i32>) {
     });
     log_queue::flush();
     let Some(core) = global else { return };
-    if let Some((signal, style)) = end_by_signal(&core) {
+    if let Some((signal, style)) = last_flush(&core) {
         end_by(signal, style);
     }
 }
 
-/// Flushes what was printed, if the process is to end by a signal: that one, and how.
-fn end_by_signal(core: &Core) -> Option<(i32, ExitStyle)> {
+/// Flushes what was printed through C, if the process is to end by a signal. Gives that signal, and how it is to end.
+fn last_flush(core: &Core) -> Option<(i32, ExitStyle)> {
     let (style, signal, watched, told);
     {
         let mut registry = core.registry.lock();
